@@ -1,0 +1,1 @@
+"""Audio → features: the one definition that datasets, training and the firmware share."""

@@ -1,0 +1,223 @@
+"""What a device is: a frozen record read from one TOML file, every number with its source, checked by named rules.
+
+A board file gives the fields of `Device` and `MemoryPath`, and in `[sources]` one text for each number. A rule that does
+not hold is one line: device, rule, value, what is allowed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from rena_kws.errors import DeviceError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Kind = Literal["cortex_m", "host"]
+Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m33", "cortex-m7"]
+Fpu = Literal["none", "single", "double"]
+
+_DSP_CORES = ("cortex-m4", "cortex-m33", "cortex-m7")
+_FPU_BY_CORE: Mapping[str, tuple[str, ...]] = {
+    "cortex-m4": ("none", "single"),
+    "cortex-m33": ("none", "single"),
+    "cortex-m7": ("none", "single", "double"),
+}
+
+
+@dataclass(frozen=True)
+class MemoryPath:
+    """What a board's memory adds to the core's cycles at zero wait states. All zero: no wait states.
+
+    `fetch_stall_share`: extra cycles of instruction fetch per core cycle. The flash's data cache is least recently used:
+    `data_cache_bytes` in lines of `data_cache_line_bytes`; a read of the flash that misses costs `data_miss_cycles`.
+    """
+
+    fetch_stall_share: float = 0.0
+    data_cache_bytes: int = 0
+    data_cache_line_bytes: int = 0
+    data_miss_cycles: int = 0
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device to measure on. `profiler` is the registered name of the profiler that measures it.
+
+    For a Cortex-M all of `core`, `clock_hz`, flash and RAM are given; for the host they are None.
+    `active_current_ma` and `supply_v`, where given, allow an estimate of energy. `sources` maps each number's name
+    ("clock_hz", "memory.data_miss_cycles") to where it comes from.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    profiler: str
+    core: Core | None = None
+    clock_hz: int | None = None
+    dsp: bool = False
+    fpu: Fpu = "none"
+    flash_origin: int | None = None
+    flash_bytes: int | None = None
+    ram_origin: int | None = None
+    ram_bytes: int | None = None
+    active_current_ma: float | None = None
+    supply_v: float | None = None
+    memory: MemoryPath = MemoryPath()
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The device as plain JSON types."""
+        return vars(self) | {"memory": vars(self.memory), "sources": dict(self.sources)}
+
+
+def parse(name: str, text: str) -> Device:
+    """The device `name` described by a TOML text. Raises `DeviceError` naming device, rule and value."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DeviceError(f"device {name}: the description is no valid TOML: {error}") from None
+    memory = _subtable(name, table, "memory")
+    sources = _subtable(name, table, "sources")
+    _check_fields(name, "", table, Device, ("name", "memory", "sources"))
+    _check_fields(name, "memory.", memory, MemoryPath, ())
+    for field_name, source in sources.items():
+        if not isinstance(source, str) or not source.strip():
+            _refuse(name, "source-text", f"sources.{field_name}", source, "a text that says where the number comes from")
+    device = Device(name=name, memory=MemoryPath(**memory), sources=sources, **table)
+    for rule in RULES:
+        rule(device)
+    return device
+
+
+def _subtable(name: str, table: dict[str, Any], key: str) -> dict[str, Any]:
+    value = table.pop(key, {})
+    if not isinstance(value, dict):
+        _refuse(name, "table", key, value, f"a table [{key}]")
+    return dict(value)
+
+
+def _check_fields(name: str, prefix: str, table: Mapping[str, Any], record: type, excluded: tuple[str, ...]) -> None:
+    """Refuse unknown keys, wrong types and missing required fields."""
+    known = {item.name: str(item.type) for item in fields(record) if item.name not in excluded}
+    for key, value in table.items():
+        if key not in known:
+            _refuse(name, "known-key", prefix + key, value, ", ".join(known))
+        expected = known[key]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = (
+            (number and ("float" in expected or ("int" in expected and isinstance(value, int))))
+            or (isinstance(value, bool) and expected == "bool")
+            or (isinstance(value, str) and expected in ("str", "Kind", "Fpu", "Core | None"))
+        )
+        if not fits:
+            _refuse(name, "type", prefix + key, value, expected.removesuffix(" | None"))
+    for key in ("title", "kind", "profiler"):
+        if key in known and key not in table:
+            _refuse(name, "required", key, None, "must be given")
+
+
+def _refuse(device: str, rule: str, key: str, value: object, allowed: str) -> None:
+    raise DeviceError(f"device {device}: rule {rule}: {key} = {value!r}; allowed: {allowed}")
+
+
+def _known_choice(device: Device) -> None:
+    for key, choices in (("kind", get_args(Kind)), ("fpu", get_args(Fpu))):
+        if getattr(device, key) not in choices:
+            _refuse(device.name, "known-choice", key, getattr(device, key), ", ".join(choices))
+    if device.core is not None and device.core not in get_args(Core):
+        _refuse(device.name, "known-choice", "core", device.core, ", ".join(get_args(Core)))
+
+
+def _complete_chip(device: Device) -> None:
+    for key in ("core", "clock_hz", "flash_origin", "flash_bytes", "ram_origin", "ram_bytes"):
+        given = getattr(device, key) is not None
+        if given != (device.kind == "cortex_m"):
+            allowed = "must be given for a cortex_m" if device.kind == "cortex_m" else "must be absent for a host"
+            _refuse(device.name, "complete-chip", key, getattr(device, key), allowed)
+
+
+def _within(key: str, low: float, high: float) -> Callable[[Device], None]:
+    def rule(device: Device) -> None:
+        value = getattr(device, key)
+        if value is not None and not low <= value <= high:
+            _refuse(device.name, "range", key, value, f"{low:g} to {high:g}")
+
+    return rule
+
+
+def _whole_pages(device: Device) -> None:
+    for key in ("flash_origin", "flash_bytes", "ram_origin", "ram_bytes"):
+        value = getattr(device, key)
+        if value is not None and value % 1024:
+            _refuse(device.name, "whole-pages", key, value, "a multiple of 1024")
+
+
+def _apart(device: Device) -> None:
+    if device.flash_origin is None or device.flash_bytes is None or device.ram_origin is None or device.ram_bytes is None:
+        return
+    flash_end, ram_end = device.flash_origin + device.flash_bytes, device.ram_origin + device.ram_bytes
+    if device.flash_origin < ram_end and device.ram_origin < flash_end:
+        _refuse(device.name, "flash-and-ram-apart", "ram_origin", hex(device.ram_origin), "outside the flash")
+
+
+def _core_has_it(device: Device) -> None:
+    if device.dsp and device.core not in _DSP_CORES:
+        _refuse(device.name, "core-has-dsp", "dsp", device.dsp, f"true only for {', '.join(_DSP_CORES)}")
+    units = _FPU_BY_CORE.get(device.core or "", ("none",))
+    if device.fpu not in units:
+        _refuse(device.name, "core-has-fpu", "fpu", device.fpu, ", ".join(units))
+
+
+def _memory_path(device: Device) -> None:
+    path = device.memory
+    if not 0 <= path.fetch_stall_share <= 2:
+        _refuse(device.name, "range", "memory.fetch_stall_share", path.fetch_stall_share, "0 to 2")
+    line, size = path.data_cache_line_bytes, path.data_cache_bytes
+    if min(line, size, path.data_miss_cycles) < 0:
+        _refuse(device.name, "range", "memory.data_cache", (size, line, path.data_miss_cycles), "not negative")
+    if (line == 0) != (size == 0) or (line and (line & (line - 1) or size % line)):
+        _refuse(device.name, "whole-lines", "memory.data_cache_bytes", size, "whole lines of a power of two of bytes")
+
+
+def _energy_pair(device: Device) -> None:
+    if (device.active_current_ma is None) != (device.supply_v is None):
+        _refuse(device.name, "energy-pair", "supply_v", device.supply_v, "given together with active_current_ma")
+
+
+def _sourced(device: Device) -> None:
+    numbers = {item.name for item in fields(device) if _is_number(getattr(device, item.name))}
+    numbers |= {f"memory.{key}" for key, value in vars(device.memory).items() if value}
+    for key in sorted(numbers - set(device.sources)):
+        value = getattr(device.memory if "." in key else device, key.removeprefix("memory."))
+        _refuse(device.name, "sourced", key, value, f"a number with its source: add {key!r} to [sources]")
+    known = {item.name for item in fields(Device)} | {f"memory.{item.name}" for item in fields(MemoryPath)}
+    for key in sorted(set(device.sources) - known):
+        _refuse(device.name, "known-key", f"sources.{key}", device.sources[key], ", ".join(sorted(known)))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+RULES: tuple[Callable[[Device], None], ...] = (
+    _known_choice,
+    _complete_chip,
+    _within("clock_hz", 1_000_000, 2_000_000_000),
+    _within("flash_bytes", 1024, 256 * 2**20),
+    _within("ram_bytes", 1024, 256 * 2**20),
+    _within("flash_origin", 0, 2**32 - 1),
+    _within("ram_origin", 0, 2**32 - 1),
+    _within("active_current_ma", 0.01, 10_000),
+    _within("supply_v", 0.5, 12),
+    _whole_pages,
+    _apart,
+    _core_has_it,
+    _memory_path,
+    _energy_pair,
+    _sourced,
+)

@@ -1,0 +1,194 @@
+"""One candidate's whole flow: specification → Keras → int8 model → measured on the device → trained → scored.
+
+Measure first, train second: what a network costs hardly depends on its weights, so the untrained int8 model is profiled,
+and a candidate that breaks a hard limit is never trained.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement
+from rena_kws.datasets.base import open_dataset
+from rena_kws.datasets.features import Features, load_features
+from rena_kws.devices import catalogue
+from rena_kws.errors import CandidateError, DoesNotFitError
+from rena_kws.frontend.settings import FrontEnd
+from rena_kws.profilers.base import profiler_for
+from rena_kws.reward import Limit, over_limits, reward
+from rena_kws.spec.architecture import Architecture
+from rena_kws.spec.cost_graph import cost
+from rena_kws.train.settings import TrainSettings
+
+CALIBRATION_CLIPS = 200
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every candidate of a run is evaluated against. Small and picklable: a worker loads the data itself."""
+
+    device: str
+    dataset: str
+    dataset_options: Mapping[str, object] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    soft: bool = False
+    front_end: FrontEnd = field(default_factory=FrontEnd)
+    training: TrainSettings = field(default_factory=TrainSettings)
+    variants: int = 4
+    seed: int = 0
+    threads: int = 1
+    cache_dir: Path | None = None
+
+    def features(self, split: str) -> Features:
+        """The features of a split; the training split with its augmented variants."""
+        variants = self.variants if split == "train" else 0
+        dataset = open_dataset(self.dataset, dict(self.dataset_options))
+        return load_features(dataset, self.front_end, split, self.cache_dir, variants, self.seed)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An evaluation with the model and the measurement of the search's device behind it, as far as it came."""
+
+    evaluation: Evaluation
+    model: ConvertedModel | None = None
+    measurement: Measurement | None = None
+
+
+def evaluate(architecture: Architecture, task: Task, final: bool = False) -> Outcome:
+    """Evaluate one candidate. A candidate that does not work out is a result, never an exception.
+
+    With `final` the trained model is profiled again, and its limits are checked on that profile.
+    """
+    from rena_kws.convert.evaluate_int8 import accuracy
+    from rena_kws.convert.tflite import Int8TfliteConverter
+    from rena_kws.model.keras_model import build
+    from rena_kws.train.trainer import train
+
+    clock = _Stopwatch()
+    resources: dict[str, float] = {}
+    try:
+        training, validation = _worker_data(_DataKey(task))
+        calibration = _calibration(training)
+        with clock("convert"):
+            built = build(architecture)
+            converter = Int8TfliteConverter()
+            model = converter.convert(built, calibration)
+        with clock("profile"):
+            measurement, resources = measure(architecture, model, task)
+        if refused := _refusal(task, resources):
+            return Outcome(Evaluation("over_limit", 0.0, None, resources, refused, clock.seconds), model, measurement)
+        with clock("train"):
+            train(built, training, validation, task.training)
+        with clock("convert"):
+            model = converter.convert(built, calibration)
+        with clock("score"):
+            score, _ = accuracy(model, validation)
+        if final:
+            with clock("profile"):
+                measurement, resources = measure(architecture, model, task)
+            if refused := _refusal(task, resources):
+                return Outcome(Evaluation("over_limit", 0.0, score, resources, refused, clock.seconds), model, measurement)
+        value = reward(score, resources, task.limits)
+        return Outcome(Evaluation("ok", value, score, resources, "", clock.seconds), model, measurement)
+    except DoesNotFitError as error:
+        return Outcome(Evaluation("over_limit", 0.0, None, resources, str(error), clock.seconds))
+    except CandidateError as error:
+        return Outcome(Evaluation("failed", 0.0, None, resources, str(error), clock.seconds))
+
+
+def measure(architecture: Architecture, model: ConvertedModel, task: Task) -> tuple[Measurement, dict[str, float]]:
+    """Profile on the search's device and on every device that a limit names → (the former's measurement, resources).
+
+    Resources of another device carry its name: `cpu:latency_ms`.
+    """
+    price = cost(architecture)
+    resources: dict[str, float] = {"params": price.params, "macs": price.macs, "intensity": price.intensity}
+    device = catalogue.get(task.device)
+    measurement = profiler_for(device).profile(model, device, None)
+    resources |= _device_resources(measurement)
+    for name in {limit.device for limit in task.limits if limit.device}:
+        other = catalogue.get(name)
+        costs = _device_resources(profiler_for(other).profile(model, other, None))
+        resources |= {f"{name}:{key}": value for key, value in costs.items()}
+    return measurement, resources
+
+
+def measure_untrained(architecture: Architecture, task: Task) -> Outcome:
+    """Only the first half of `evaluate`: what a network costs, whatever its weights."""
+    from rena_kws.convert.tflite import Int8TfliteConverter
+    from rena_kws.model.keras_model import build
+
+    training, _ = _worker_data(_DataKey(task))
+    model = Int8TfliteConverter().convert(build(architecture), _calibration(training))
+    measurement, resources = measure(architecture, model, task)
+    return Outcome(Evaluation("ok", 0.0, None, resources), model, measurement)
+
+
+def _device_resources(measurement: Measurement) -> dict[str, float]:
+    names = ("latency_ms", "ram_bytes", "flash_bytes", "energy_uj")
+    return {name: float(value) for name in names if (value := getattr(measurement, name)) is not None}
+
+
+def _refusal(task: Task, resources: Mapping[str, float]) -> str:
+    """Why a hard-limited search does not take the candidate; empty where it does."""
+    broken = [] if task.soft else over_limits(task.limits, resources)
+    return ", ".join(f"{limit} (is {resources[limit.resource]:g})" for limit in broken)
+
+
+def _calibration(training: Features) -> NDArray[np.float32]:
+    """Clips spread over the whole training split: its order may be by label or speaker."""
+    step = max(1, len(training.x) // CALIBRATION_CLIPS)
+    return training.x[::step][:CALIBRATION_CLIPS]
+
+
+class _DataKey:
+    """A task, compared by what decides its data alone, so that a worker loads them once a run."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        stripped = replace(task, limits=(), training=TrainSettings(), soft=False)
+        self._identity = repr(stripped)
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _DataKey) and self._identity == other._identity
+
+
+@functools.lru_cache(maxsize=1)
+def _worker_data(key: _DataKey) -> tuple[Features, Features]:
+    """Training and validation features, kept for the life of a worker. The test split is never touched here."""
+    import tensorflow as tf
+
+    threads = key.task.threads
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        pass  # TensorFlow already runs in this process: a notebook's, whose threads are its owner's choice
+    return key.task.features("train"), key.task.features("validation")
+
+
+class _Stopwatch:
+    """Adds up the seconds spent in each named stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 3)

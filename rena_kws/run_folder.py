@@ -1,0 +1,90 @@
+"""The folder of a run: what was asked for, every trial, the winner, the report.
+
+    RUN/run.json        the settings, written once; a folder with other settings is another run's
+    RUN/trials.jsonl    every finished trial
+    RUN/winner/         the winner's model.tflite and manifest.json
+    RUN/firmware/       the winner as C
+    RUN/report.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from rena_kws.errors import RunFolderError
+from rena_kws.store import JournalStore
+
+SCHEMA_VERSION = 1
+
+
+class RunFolder:
+    """Opens or creates a run. One process at a time: the lock is the kernel's, so a killed run leaves none behind."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], resume: bool) -> None:
+        self.path = path
+        self._lock = _create_and_lock(path)
+        asked = {"schema_version": SCHEMA_VERSION, **settings}
+        if (path / "run.json").exists():
+            _refuse_other_run(path, asked, resume)
+        elif resume:
+            raise RunFolderError(f"--resume wants the folder of an earlier run, and {path} holds none")
+        elif any(entry.name != ".lock" for entry in path.iterdir()):
+            raise RunFolderError(f"a new run wants an empty folder, and {path} holds other files")
+        else:
+            write_text(path / "run.json", json.dumps(asked, indent=2, sort_keys=True) + "\n")
+        self.store = JournalStore(path / "trials.jsonl")
+
+    def close(self) -> None:
+        self._lock.close()
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of a run. Raises `RunFolderError` where the folder holds no run."""
+    try:
+        data = json.loads((path / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} is no run folder: its run.json cannot be read ({error})") from error
+    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
+        raise RunFolderError(f"{path}/run.json has another schema version than {SCHEMA_VERSION}")
+    return data
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write aside, then rename: a reader sees the old file or the new one, never half of one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(text)
+        os.replace(aside, path)
+    except OSError as error:
+        raise RunFolderError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _create_and_lock(path: Path) -> IO[bytes]:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / ".lock", "ab")
+    except OSError as error:
+        raise RunFolderError(f"cannot write the run folder {path}: {error.strerror}") from error
+    try:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass  # Windows: no advisory locks in the standard library
+    except OSError as error:
+        raise RunFolderError(f"the run in {path} is being continued by another process") from error
+    return lock
+
+
+def _refuse_other_run(path: Path, asked: Mapping[str, Any], resume: bool) -> None:
+    if not resume:
+        raise RunFolderError(f"{path} holds a run already; continue it with --resume, or name another folder")
+    held = read_settings(path)
+    asked = json.loads(json.dumps(asked))  # tuples become lists, as in the file
+    if different := [key for key in asked if held.get(key) != asked[key]]:
+        key = different[0]
+        raise RunFolderError(f"{path} is another run's: its {key} is {held.get(key)!r}, this one's {asked[key]!r}")

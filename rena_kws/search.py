@@ -1,0 +1,307 @@
+"""The search loop: ask, evaluate in workers, tell, store. Then train the best few for longer and pick the winner.
+
+The winner is chosen on the validation split among finalists that keep every limit on the profile of their trained
+model. The test split is scored once, for the winner, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rena_kws import registry
+from rena_kws.artifacts import Evaluation
+from rena_kws.controller.base import Controller, Proposal
+from rena_kws.devices import catalogue
+from rena_kws.errors import CandidateError, LimitError, RenaError, WorkerLostError
+from rena_kws.frontend.settings import FrontEnd
+from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
+from rena_kws.profilers.base import profiler_for
+from rena_kws.reward import Limit
+from rena_kws.run_folder import RunFolder
+from rena_kws.spec.architecture import Architecture
+from rena_kws.spec.cost_graph import cost
+from rena_kws.spec.search_space import SearchSpace, seed_architecture
+from rena_kws.store import Store, Trial
+from rena_kws.train.settings import TrainSettings
+from rena_kws.workers import WorkerPool
+
+FINAL_SHARE = 0.4
+"""The part of the time that is kept for training the finalists."""
+TRIAL_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What a user asks a search for. `minutes` bounds the whole run, `trials` the search proper; None: unbounded."""
+
+    device: str = "cortex-m"
+    dataset: str = "synthetic"
+    dataset_options: Mapping[str, object] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    soft: bool = False
+    start: Architecture | None = None
+    controller: str = "rena"
+    trials: int | None = None
+    minutes: float | None = 5.0
+    seed: int = 0
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    front_end: FrontEnd = field(default_factory=FrontEnd)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes a run this run and no other: not how long it may take, nor with how many workers."""
+        return {
+            "device": self.device,
+            "dataset": self.dataset,
+            "dataset_options": dict(self.dataset_options),
+            "limits": [str(limit) for limit in self.limits],
+            "soft": self.soft,
+            "start": self.start.as_json() if self.start else None,
+            "controller": self.controller,
+            "seed": self.seed,
+            "front_end": self.front_end.as_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands, told to whoever watches after each step."""
+
+    stage: str
+    elapsed_s: float
+    trial: Trial | None = None
+    trials: int = 0
+    within_limits: int = 0
+    best_accuracy: float | None = None
+
+
+Watcher = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The winner, its figures and all trials. `outcome.evaluation.accuracy` is on validation, `test_accuracy` on test."""
+
+    architecture: Architecture
+    outcome: Outcome
+    test_accuracy: float
+    labels: tuple[str, ...]
+    trials: list[Trial]
+
+
+def run_search(
+    settings: SearchSettings,
+    folder: RunFolder,
+    watch: Watcher = lambda progress: None,
+    executor: Executor | None = None,
+) -> SearchResult:
+    """Search, and return the winner. Raises `LimitError` where no network can meet the limits, or none was found."""
+    clock = _Clock(folder.store, settings.minutes)
+    task = _task(settings)
+    watch(Progress("preparing features", clock.elapsed_s))
+    labels = prepare(task)
+    pool = executor or WorkerPool(settings.workers, TRIAL_TIMEOUT_S)
+    try:
+        return _Search(settings, task, labels, folder.store, pool, clock, watch).run()
+    finally:
+        if executor is None:
+            pool.shutdown(cancel_futures=True)
+
+
+def prepare(task: Task) -> tuple[str, ...]:
+    """Fill the feature cache before workers start, so that they read it and none computes it twice → the labels."""
+    final = _final_task(task, None)
+    for some in (task, final):
+        some.features("train")
+    return tuple(task.features("validation").labels)
+
+
+class _Search:
+    def __init__(
+        self,
+        settings: SearchSettings,
+        task: Task,
+        labels: tuple[str, ...],
+        store: Store,
+        pool: Executor,
+        clock: _Clock,
+        watch: Watcher,
+    ) -> None:
+        self.settings, self.task, self.labels = settings, task, labels
+        self.store, self.pool, self.clock, self.watch = store, pool, clock, watch
+        self.space = SearchSpace()
+        self.trials: list[Trial] = []
+        self.seed = settings.start or seed_architecture(len(labels), settings.front_end.shape)
+
+    def run(self) -> SearchResult:
+        self._refuse_impossible_limits()
+        controller = self._controller()
+        for trial in self.store.replay():
+            controller.tell(trial.proposal, trial.evaluation)
+            self.trials.append(trial)
+        self._explore(controller)
+        return self._finish()
+
+    def _controller(self) -> Controller:
+        make = registry.load("controllers", self.settings.controller)
+        controller: Controller = make(self.space, self.seed, self.settings.seed, prefilter=self._may_fit)
+        return controller
+
+    def _may_fit(self, architecture: Architecture) -> bool:
+        """What is known to break a hard limit before anything is built: a bound from below on params, flash and RAM."""
+        price = cost(architecture)
+        bounds = {
+            "params": price.params,
+            "macs": price.macs,
+            "flash_bytes": price.params,  # an int8 weight is a byte, and code comes on top
+            "ram_bytes": price.peak_activation_bytes,
+        }
+        hard = () if self.settings.soft else self.settings.limits
+        return all(bounds.get(limit.resource, 0) <= limit.value for limit in hard if not limit.at_least)
+
+    def _refuse_impossible_limits(self) -> None:
+        """Measure the least network of the space; what breaks a limit there breaks it everywhere."""
+        hard = [] if self.settings.soft else [limit for limit in self.settings.limits if not limit.at_least]
+        if not hard:
+            return
+        smallest = self.space.smallest(len(self.labels), self.settings.front_end.shape)
+        outcome = self.pool.submit(measure_untrained, smallest, self.task).result()
+        for limit in hard:
+            if limit.violation(outcome.evaluation.resources) > 0:
+                least = outcome.evaluation.resources[limit.resource]
+                raise LimitError(
+                    f"no network of the search space meets {limit}: the least possible on "
+                    f"{limit.device or self.settings.device} is {least:.6g}"
+                )
+
+    def _explore(self, controller: Controller) -> None:
+        """Keep every worker busy until the time or the trials are used up."""
+        running: dict[Future[Outcome], Proposal] = {}
+        started = len(self.trials)
+        while True:
+            while len(running) < self.settings.workers and self._may_start(started):
+                proposal = controller.ask()
+                running[self.pool.submit(evaluate, proposal.architecture, self.task)] = proposal
+                started += 1
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._record(controller, running.pop(future), _evaluation(future))
+
+    def _may_start(self, started: int) -> bool:
+        within_trials = self.settings.trials is None or started < self.settings.trials
+        return within_trials and self.clock.elapsed_s < self.clock.explore_until_s
+
+    def _record(self, controller: Controller, proposal: Proposal, evaluation: Evaluation) -> None:
+        trial = Trial(len(self.trials), proposal, evaluation, self.clock.elapsed_s)
+        self.store.append(trial)
+        self.trials.append(trial)
+        controller.tell(proposal, evaluation)
+        good = [t.evaluation.accuracy or 0.0 for t in self.trials if t.evaluation.status == "ok"]
+        best = max(good, default=None)
+        self.watch(Progress("searching", self.clock.elapsed_s, trial, len(self.trials), len(good), best))
+
+    def _finish(self) -> SearchResult:
+        """Train the best few for longer, in parallel, and take the one that is best on validation within the limits."""
+        ranked = sorted(
+            (trial for trial in self.trials if trial.evaluation.status == "ok"),
+            key=lambda trial: (-trial.evaluation.reward, trial.number),
+        )
+        if not ranked:
+            raise LimitError(_why_none(self.trials))
+        self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
+        task = _final_task(self.task, self.clock.remaining_s)
+        count = max(2, self.settings.workers)
+        finalists = _distinct(ranked)[:count]
+        futures = [self.pool.submit(evaluate, architecture, task, True) for architecture in finalists]
+        outcomes = [_outcome(future) for future in futures]
+        good = [(a, o) for a, o in zip(finalists, outcomes, strict=True) if o.evaluation.status == "ok"]
+        if not good:
+            raise LimitError("no finalist kept the limits after training: " + outcomes[0].evaluation.reason)
+        architecture, outcome = max(good, key=lambda pair: pair[1].evaluation.reward)
+        test_accuracy = self.pool.submit(score_on_test, outcome, task).result()
+        self.watch(Progress("done", self.clock.elapsed_s, None, len(self.trials)))
+        return SearchResult(architecture, outcome, test_accuracy, self.labels, self.trials)
+
+
+def score_on_test(outcome: Outcome, task: Task) -> float:
+    """int8 accuracy of the winner on the test split, looked at for the first time."""
+    from rena_kws.convert.evaluate_int8 import accuracy
+
+    assert outcome.model is not None
+    return accuracy(outcome.model, task.features("test"))[0]
+
+
+def _task(settings: SearchSettings) -> Task:
+    device = catalogue.get(settings.device)
+    for name in {device.name} | {limit.device for limit in settings.limits if limit.device}:
+        catalogue.get(name)
+    if reason := profiler_for(device).unavailable():
+        raise RenaError(reason)
+    return Task(
+        device=settings.device,
+        dataset=settings.dataset,
+        dataset_options=dict(settings.dataset_options),
+        limits=settings.limits,
+        soft=settings.soft,
+        front_end=settings.front_end,
+        training=TrainSettings.short(settings.seed),
+        seed=settings.seed,
+        threads=max(1, (os.cpu_count() or 1) // settings.workers),
+    )
+
+
+def _final_task(task: Task, remaining_s: float | None) -> Task:
+    training = TrainSettings.long(task.seed)
+    if remaining_s is not None:
+        training = replace(training, max_seconds=max(10.0, remaining_s - 10.0))  # conversion and profile take the rest
+    return replace(task, training=training)
+
+
+def _evaluation(future: Future[Outcome]) -> Evaluation:
+    return _outcome(future).evaluation
+
+
+def _outcome(future: Future[Outcome]) -> Outcome:
+    """What the worker says; one that was lost costs its trial only. Whatever else goes wrong ends the search."""
+    try:
+        return future.result()
+    except (WorkerLostError, CandidateError) as error:
+        return Outcome(Evaluation("failed", 0.0, reason=str(error)))
+
+
+def _distinct(ranked: list[Trial]) -> list[Architecture]:
+    return list({trial.proposal.architecture.id: trial.proposal.architecture for trial in ranked}.values())
+
+
+def _why_none(trials: list[Trial]) -> str:
+    reasons = [trial.evaluation.reason for trial in trials if trial.evaluation.reason]
+    last = f"; the last one: {reasons[-1]}" if reasons else ""
+    return f"none of {len(trials)} candidates kept the limits{last}; give it more --minutes or wider limits"
+
+
+class _Clock:
+    """The run's own time: what earlier sessions of it used counts too."""
+
+    def __init__(self, store: Store, minutes: float | None) -> None:
+        earlier = store.replay()
+        self._start = time.monotonic() - (earlier[-1].elapsed_s if earlier else 0.0)
+        self._budget_s = minutes * 60.0 if minutes is not None else None
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._start
+
+    @property
+    def remaining_s(self) -> float | None:
+        return None if self._budget_s is None else max(0.0, self._budget_s - self.elapsed_s)
+
+    @property
+    def explore_until_s(self) -> float:
+        return float("inf") if self._budget_s is None else self._budget_s * (1.0 - FINAL_SHARE)

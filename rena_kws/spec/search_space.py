@@ -1,0 +1,97 @@
+"""Which networks a search may propose: the values each hyperparameter of each kind can take, and how deep a network goes.
+
+The default is a space of small keyword-spotting networks for 49×10 MFCC inputs on microcontrollers: most of its networks
+of a few layers keep 30 ms on a 100 MHz Cortex-M4, 32 kB of RAM and 80 kB of flash. Channels are multiples of four because
+the kernels of such chips work on four channels at a time. Strides are powers of two, so that any two tensors of a network
+can be added (see `projection_stride`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from rena_kws.errors import InvalidArchitectureError
+from rena_kws.spec.architecture import HYPERPARAMETERS, KINDS, Architecture, Layer, Shape
+from rena_kws.spec.cost_graph import cost
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Allowed values. A kind takes those of its own field where there is one (`pool_…`, `ds_stride`, `units`)."""
+
+    kinds: tuple[str, ...] = KINDS
+    kernel_h: tuple[int, ...] = (1, 3, 5, 7, 10)
+    kernel_w: tuple[int, ...] = (1, 3, 4, 5)
+    stride: tuple[tuple[int, int], ...] = ((1, 1), (2, 1), (2, 2))
+    ds_stride: tuple[tuple[int, int], ...] = ((1, 1), (2, 2))
+    dilation: tuple[int, ...] = (2, 4)
+    channels: tuple[int, ...] = (8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80, 96)
+    pool_kernel_h: tuple[int, ...] = (2, 3, 4)
+    pool_kernel_w: tuple[int, ...] = (1, 2, 3)
+    pool_stride: tuple[tuple[int, int], ...] = ((1, 1), (2, 1), (2, 2))
+    units: tuple[int, ...] = (16, 32, 48, 64, 96, 128)
+    min_layers: int = 1
+    max_layers: int = 12
+
+    def options(self, kind: str, name: str) -> tuple[Any, ...]:
+        """The values that hyperparameter `name` of a layer of `kind` can take."""
+        if kind.endswith("pool"):
+            return tuple(getattr(self, f"pool_{name}"))
+        if kind == "ds_conv2d" and name == "stride":
+            return self.ds_stride
+        if kind == "dense":
+            return self.units
+        return tuple(getattr(self, name))
+
+    @cached_property
+    def vocabulary(self) -> dict[str, tuple[Any, ...]]:
+        """Hyperparameter → every value it can take in any kind of this space, sorted."""
+        values: dict[str, set[Any]] = {}
+        for kind in self.kinds:
+            for name in HYPERPARAMETERS[kind]:
+                values.setdefault(name, set()).update(self.options(kind, name))
+        return {name: tuple(sorted(found)) for name, found in values.items()}
+
+    def check(self, layer: Layer) -> None:
+        """Raise `InvalidArchitectureError` for a layer that the space does not hold."""
+        if layer.kind not in self.kinds:
+            raise InvalidArchitectureError(f"the search space has {', '.join(self.kinds)}; got {layer.kind}")
+        for name in HYPERPARAMETERS[layer.kind]:
+            allowed, value = self.options(layer.kind, name), getattr(layer, name)
+            if value not in allowed:
+                raise InvalidArchitectureError(
+                    f"{name} of a {layer.kind} is one of {', '.join(map(str, allowed))}; got {value}"
+                )
+
+    def seed_architecture(self, classes: int, input_shape: Shape = (49, 10, 1)) -> Architecture:
+        """Where a search starts: a small depthwise-separable network (17 k parameters' class is DS-CNN of MLPerf Tiny)."""
+        return _seed(classes, input_shape)
+
+    def smallest(self, classes: int, input_shape: Shape = (49, 10, 1)) -> Architecture:
+        """The network of this space with the fewest weights, then the fewest bytes moved, then MACs.
+
+        Where even this one is over a limit, no network of the space keeps the limit.
+        """
+        candidates = [Architecture(classes, (layer,), input_shape) for layer in self._single_layers()]
+        if self.min_layers == 0:
+            candidates.append(Architecture(classes, (), input_shape))
+
+        def size(candidate: Architecture) -> tuple[int, int, int]:
+            figures = cost(candidate)
+            return figures.weight_bytes, figures.bytes_moved, figures.macs
+
+        return min(candidates, key=size)
+
+    def _single_layers(self) -> list[Layer]:
+        """Every layer of the space that can stand on the input."""
+        layers = []
+        for kind in self.kinds:
+            if kind == "add":
+                continue
+            names = HYPERPARAMETERS[kind]
+            for values in product(*(self.options(kind, name) for name in names)):
+                layers.append(Layer(kind, (0,), **dict(zip(names, values, strict=True))))
+        return layers

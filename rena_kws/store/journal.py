@@ -1,0 +1,47 @@
+"""A store in one file: a line of JSON a trial, flushed to the disk before `append` returns.
+
+A process killed while it writes leaves at most one torn last line. It was never acknowledged, so it is cut off before
+the next append; a damaged line anywhere else is an error, for then the file was changed by something else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from rena_kws.errors import RunFolderError
+from rena_kws.store.base import Store, Trial
+
+
+class JournalStore(Store):
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, trial: Trial) -> None:
+        line = json.dumps(trial.as_json(), separators=(",", ":")) + "\n"
+        try:
+            with open(self._path, "ab") as file:
+                if file.tell() != (end := self._acknowledged_bytes()):
+                    file.truncate(end)
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise RunFolderError(f"cannot write {self._path}: {error.strerror}; the trials before are kept") from error
+
+    def replay(self) -> list[Trial]:
+        if not self._path.exists():
+            return []
+        text = self._path.read_bytes()[: self._acknowledged_bytes()].decode()
+        trials = []
+        for number, line in enumerate(text.splitlines(), start=1):
+            try:
+                trials.append(Trial.from_json(json.loads(line)))
+            except (ValueError, KeyError, TypeError) as error:
+                raise RunFolderError(f"{self._path} line {number} is damaged ({error}); remove the line") from error
+        return trials
+
+    def _acknowledged_bytes(self) -> int:
+        """The file's length up to and including its last line end."""
+        return self._path.read_bytes().rfind(b"\n") + 1
