@@ -42,7 +42,8 @@ class Task:
     soft: bool = False
     front_end: FrontEnd = field(default_factory=FrontEnd)
     training: TrainSettings = field(default_factory=TrainSettings)
-    variants: int = 4
+    train_clips: int = 30_000
+    variants: int = 5
     seed: int = 0
     threads: int = 1
     cache_dir: Path | None = None
@@ -87,7 +88,7 @@ def evaluate(architecture: Architecture, task: Task, final: bool = False) -> Out
         if refused := _refusal(task, resources):
             return Outcome(Evaluation("over_limit", 0.0, None, resources, refused, clock.seconds), model, measurement)
         with clock("train"):
-            train(built, training, validation, task.training)
+            train(built, training, validation, replace(task.training, epochs=max(1, task.train_clips // len(training.x))))
         with clock("convert"):
             model = converter.convert(built, calibration)
         with clock("score"):
@@ -155,7 +156,7 @@ class _DataKey:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        stripped = replace(task, limits=(), training=TrainSettings(), soft=False)
+        stripped = replace(task, limits=(), training=TrainSettings(), train_clips=0, soft=False)
         self._identity = repr(stripped)
 
     def __hash__(self) -> int:

@@ -1,14 +1,15 @@
 """The folder of a run: what was asked for, every trial, the winner, the report.
 
-    RUN/run.json        the settings, written once; a folder with other settings is another run's
-    RUN/trials.jsonl    every finished trial
-    RUN/winner/         the winner's model.tflite and manifest.json
-    RUN/firmware/       the winner as C
-    RUN/report.html
+RUN/run.json        the settings, written once; a folder with other settings is another run's
+RUN/trials.jsonl    every finished trial
+RUN/winner/         the winner's model.tflite and manifest.json
+RUN/firmware/       the winner as C
+RUN/report.html
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -26,17 +27,25 @@ class RunFolder:
 
     def __init__(self, path: Path, settings: Mapping[str, Any], resume: bool) -> None:
         self.path = path
-        self._lock = _create_and_lock(path)
-        asked = {"schema_version": SCHEMA_VERSION, **settings}
-        if (path / "run.json").exists():
-            _refuse_other_run(path, asked, resume)
-        elif resume:
+        if resume and not (path / "run.json").exists():
             raise RunFolderError(f"--resume wants the folder of an earlier run, and {path} holds none")
-        elif any(entry.name != ".lock" for entry in path.iterdir()):
-            raise RunFolderError(f"a new run wants an empty folder, and {path} holds other files")
-        else:
-            write_text(path / "run.json", json.dumps(asked, indent=2, sort_keys=True) + "\n")
+        if not resume:
+            _refuse_used(path)
+        self._lock = _create_and_lock(path)
+        try:
+            self._settle({"schema_version": SCHEMA_VERSION, **settings}, resume)
+        except BaseException:
+            self._lock.close()
+            raise
         self.store = JournalStore(path / "trials.jsonl")
+
+    def _settle(self, asked: Mapping[str, Any], resume: bool) -> None:
+        """Under the lock: make the folder this run's, or see that it is."""
+        if resume:
+            _refuse_other_run(self.path, asked)
+        else:
+            _refuse_used(self.path)  # again: another process may have been quicker
+            write_text(self.path / "run.json", json.dumps(asked, indent=2, sort_keys=True) + "\n")
 
     def close(self) -> None:
         self._lock.close()
@@ -45,7 +54,7 @@ class RunFolder:
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings of a run. Raises `RunFolderError` where the folder holds no run."""
     try:
-        data = json.loads((path / "run.json").read_text())
+        data = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path} is no run folder: its run.json cannot be read ({error})") from error
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
@@ -57,16 +66,18 @@ def write_text(path: Path, text: str) -> None:
     """Write aside, then rename: a reader sees the old file or the new one, never half of one."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_text(text)
+        aside.write_text(text, encoding="utf-8")
         os.replace(aside, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise RunFolderError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _create_and_lock(path: Path) -> IO[bytes]:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / ".lock", "ab")
+        lock = open(path / ".lock", "ab")  # noqa: SIM115 (held until the run ends)
     except OSError as error:
         raise RunFolderError(f"cannot write the run folder {path}: {error.strerror}") from error
     try:
@@ -76,13 +87,22 @@ def _create_and_lock(path: Path) -> IO[bytes]:
     except ImportError:
         pass  # Windows: no advisory locks in the standard library
     except OSError as error:
-        raise RunFolderError(f"the run in {path} is being continued by another process") from error
+        lock.close()
+        if isinstance(error, BlockingIOError):
+            raise RunFolderError(f"the run in {path} is being worked on by another process") from error
+        raise RunFolderError(f"cannot lock the run folder {path}: {error.strerror}") from error
     return lock
 
 
-def _refuse_other_run(path: Path, asked: Mapping[str, Any], resume: bool) -> None:
-    if not resume:
+def _refuse_used(path: Path) -> None:
+    """A new run wants a folder that is missing or empty; a run killed before it began leaves hidden files only."""
+    if (path / "run.json").exists():
         raise RunFolderError(f"{path} holds a run already; continue it with --resume, or name another folder")
+    if path.is_dir() and any(not entry.name.startswith((".lock", ".run.json.")) for entry in path.iterdir()):
+        raise RunFolderError(f"a new run wants an empty folder, and {path} holds other files")
+
+
+def _refuse_other_run(path: Path, asked: Mapping[str, Any]) -> None:
     held = read_settings(path)
     asked = json.loads(json.dumps(asked))  # tuples become lists, as in the file
     if different := [key for key in asked if held.get(key) != asked[key]]:

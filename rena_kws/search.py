@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from rena_kws import registry
@@ -26,14 +25,16 @@ from rena_kws.reward import Limit
 from rena_kws.run_folder import RunFolder
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.cost_graph import cost
-from rena_kws.spec.search_space import SearchSpace, seed_architecture
+from rena_kws.spec.search_space import SearchSpace, seed_architecture, smallest
 from rena_kws.store import Store, Trial
 from rena_kws.train.settings import TrainSettings
 from rena_kws.workers import WorkerPool
 
 FINAL_SHARE = 0.4
 """The part of the time that is kept for training the finalists."""
-TRIAL_TIMEOUT_S = 300.0
+TRIAL_CLIPS, FINAL_CLIPS = 30_000, 250_000
+"""How many clips a network is shown while it is searched, and as a finalist."""
+TRIAL_TIMEOUT_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,7 @@ def run_search(
 
 def prepare(task: Task) -> tuple[str, ...]:
     """Fill the feature cache before workers start, so that they read it and none computes it twice → the labels."""
-    final = _final_task(task, None)
-    for some in (task, final):
-        some.features("train")
+    task.features("train")
     return tuple(task.features("validation").labels)
 
 
@@ -158,8 +157,8 @@ class _Search:
         bounds = {
             "params": price.params,
             "macs": price.macs,
-            "flash_bytes": price.params,  # an int8 weight is a byte, and code comes on top
-            "ram_bytes": price.peak_activation_bytes,
+            "flash_bytes": price.weight_bytes,  # code comes on top
+            "ram_bytes": price.activation_ram_bytes,
         }
         hard = () if self.settings.soft else self.settings.limits
         return all(bounds.get(limit.resource, 0) <= limit.value for limit in hard if not limit.at_least)
@@ -169,8 +168,8 @@ class _Search:
         hard = [] if self.settings.soft else [limit for limit in self.settings.limits if not limit.at_least]
         if not hard:
             return
-        smallest = self.space.smallest(len(self.labels), self.settings.front_end.shape)
-        outcome = self.pool.submit(measure_untrained, smallest, self.task).result()
+        least_network = smallest(self.space, len(self.labels), self.settings.front_end.shape)
+        outcome = self.pool.submit(measure_untrained, least_network, self.task).result()
         for limit in hard:
             if limit.violation(outcome.evaluation.resources) > 0:
                 least = outcome.evaluation.resources[limit.resource]
@@ -251,17 +250,18 @@ def _task(settings: SearchSettings) -> Task:
         limits=settings.limits,
         soft=settings.soft,
         front_end=settings.front_end,
-        training=TrainSettings.short(settings.seed),
+        training=TrainSettings(seed=settings.seed),
+        train_clips=TRIAL_CLIPS,
         seed=settings.seed,
         threads=max(1, (os.cpu_count() or 1) // settings.workers),
     )
 
 
 def _final_task(task: Task, remaining_s: float | None) -> Task:
-    training = TrainSettings.long(task.seed)
+    training = task.training
     if remaining_s is not None:
-        training = replace(training, max_seconds=max(10.0, remaining_s - 10.0))  # conversion and profile take the rest
-    return replace(task, training=training)
+        training = replace(training, max_seconds=max(10.0, remaining_s - 15.0))  # conversion and profile take the rest
+    return replace(task, training=training, train_clips=FINAL_CLIPS)
 
 
 def _evaluation(future: Future[Outcome]) -> Evaluation:

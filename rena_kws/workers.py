@@ -2,6 +2,8 @@
 
 `ProcessPoolExecutor` gives up as a whole when one of its processes dies. So every worker here is a pool of one, driven
 by a thread that rebuilds it. It is a plain `concurrent.futures.Executor`, as a cluster's is.
+
+A worker leads a process group of its own: what it started (a compiler, an emulator) is killed with it.
 """
 
 from __future__ import annotations
@@ -12,12 +14,20 @@ import queue
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any
 
 from rena_kws.errors import WorkerLostError
+
+
+@dataclass(frozen=True)
+class _Task:
+    future: Future[Any]
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
 class WorkerPool(Executor):
@@ -28,91 +38,124 @@ class WorkerPool(Executor):
 
     def __init__(self, workers: int, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._tasks: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._stopping = False
+        self._workers: set[_Worker] = set()
         self._threads = [threading.Thread(target=self._drive, daemon=True) for _ in range(workers)]
-        self._stopping = threading.Event()
-        self._pids: set[int] = set()
         for thread in self._threads:
             thread.start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Raises `RuntimeError` after `shutdown`."""
         future: Future[Any] = Future()
-        self._tasks.put((future, _Call(fn, args, kwargs)))
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("cannot submit to a pool that was shut down")
+            self._tasks.put(_Task(future, fn, args, kwargs))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Stop. With `cancel_futures` what runs is killed and what waits is cancelled."""
-        if cancel_futures:
-            self._stopping.set()
-            for pid in tuple(self._pids):
-                _kill(pid)
-        for _ in self._threads:
-            self._tasks.put(None)
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                for _ in self._threads:
+                    self._tasks.put(None)
+            if cancel_futures:
+                self._stopping = True
+                for worker in self._workers:
+                    worker.kill()
         if wait:
             for thread in self._threads:
                 thread.join()
 
     def _drive(self) -> None:
         """One worker's life: take a task, run it in the process, start another process where that one was lost."""
-        pool: ProcessPoolExecutor | None = None
-        pid = 0
+        worker: _Worker | None = None
         while (task := self._tasks.get()) is not None:
-            future, call = task
-            if self._stopping.is_set() or not future.set_running_or_notify_cancel():
-                future.cancel()
+            if self._stopping:
+                task.future.cancel()
+            if not task.future.set_running_or_notify_cancel():
                 continue
             try:
-                if pool is None:
-                    context = multiprocessing.get_context("spawn")
-                    pool = ProcessPoolExecutor(1, mp_context=context, initializer=_die_with_parent)
-                    pid = pool.submit(os.getpid).result()
-                    self._pids.add(pid)
-                future.set_result(pool.submit(call).result(self._timeout_s))
-            except BrokenProcessPool:
-                pool = self._discard(pool, pid)
-                future.set_exception(WorkerLostError("the worker process died (crashed, or was killed for memory)"))
-            except FutureTimeoutError:
-                pool = self._discard(pool, pid)
-                future.set_exception(WorkerLostError(f"the worker was stopped after {self._timeout_s:g} s"))
+                worker = worker or self._start()
+                task.future.set_result(worker.run(task, self._timeout_s))
+            except (BrokenProcessPool, WorkerLostError) as error:
+                worker = self._end(worker)
+                lost = "the worker process died (it crashed, or was killed for its memory)"
+                task.future.set_exception(error if isinstance(error, WorkerLostError) else WorkerLostError(lost))
             except BaseException as error:
-                future.set_exception(error)
-        self._discard(pool, pid)
+                task.future.set_exception(error)
+        self._end(worker)
 
-    def _discard(self, pool: ProcessPoolExecutor | None, pid: int) -> None:
-        if pool is not None:
-            _kill(pid)
-            self._pids.discard(pid)
-            pool.shutdown(wait=True, cancel_futures=True)
+    def _start(self) -> _Worker:
+        worker = _Worker()
+        with self._lock:
+            self._workers.add(worker)
+            if self._stopping:
+                worker.kill()
+        return worker
 
-
-class _Call:
-    """A picklable call without arguments."""
-
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.fn, self.args, self.kwargs = fn, args, kwargs
-
-    def __call__(self) -> Any:
-        return self.fn(*self.args, **self.kwargs)
+    def _end(self, worker: _Worker | None) -> None:
+        if worker is not None:
+            with self._lock:
+                self._workers.discard(worker)
+            worker.end()
 
 
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-    except (ProcessLookupError, PermissionError):
-        pass
+class _Worker:
+    """One process, behind an executor of its own."""
+
+    def __init__(self) -> None:
+        """Raises `BrokenProcessPool` where the process does not come up."""
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_lead_group_and_die_with_parent)
+        try:
+            self._pid: int = self._pool.submit(os.getpid).result()
+        except BaseException:
+            self._pool.shutdown(wait=False)
+            raise
+
+    def run(self, task: _Task, timeout_s: float) -> Any:
+        """The task's result, or what it raised. Raises `WorkerLostError` when the time is up."""
+        future = self._pool.submit(task.fn, *task.args, **task.kwargs)
+        if not wait([future], timeout_s).done:
+            raise WorkerLostError(f"the worker was stopped after {timeout_s:g} s")
+        return future.result()
+
+    def kill(self) -> None:
+        """End the process and what it started, now."""
+        try:
+            if hasattr(os, "killpg"):
+                os.killpg(self._pid, signal.SIGKILL)
+            else:
+                os.kill(self._pid, signal.SIGTERM)  # Windows: TerminateProcess
+        except (ProcessLookupError, PermissionError):
+            pass  # gone already
+
+    def end(self) -> None:
+        self.kill()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _die_with_parent() -> None:
-    """A worker of a run that was killed ends too, in the middle of its task, instead of waiting for ever.
+def _lead_group_and_die_with_parent() -> None:
+    """A worker of a run that was killed ends too, in the middle of its task, with all that it started.
 
-    Ctrl-C at the terminal reaches the whole process group; the run decides what becomes of its workers.
+    In a session of its own it gets no Ctrl-C from the terminal: the run decides what becomes of its workers.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setsid"):
+        os.setsid()
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
         if parent is not None:
             parent.join()
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

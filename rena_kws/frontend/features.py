@@ -20,7 +20,7 @@ from rena_kws.errors import DatasetError
 from rena_kws.frontend.settings import FrontEnd
 
 LOG_FLOOR = 1e-6
-_BATCH = 64  # Clips at a time: 64 · 49 · 512 floats (6 MB) stay near the cache and bound the memory.
+_BATCH = 16  # Clips at a time: their frames (16 · 49 · 480 floats) stay in the processor's cache.
 
 FloatArray = NDArray[np.float32]
 
@@ -47,7 +47,7 @@ def _compute_batch(settings: FrontEnd, audio: NDArray[Any]) -> FloatArray:
     weights = mel_weights(settings)
     bins = int(np.flatnonzero(weights.any(axis=1))[-1]) + 1  # Bins above high_hz weigh nothing.
     spectrum = np.fft.rfft(frames, settings.fft_size, axis=2)[:, :, :bins]
-    magnitude = np.sqrt(spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    magnitude = np.abs(spectrum).astype(np.float32)  # numpy 1 computes the FFT in double precision
     log_mel: FloatArray = np.log(magnitude @ weights[:bins] + np.float32(LOG_FLOOR))
     return log_mel if settings.kind == "log_mel" else log_mel @ dct_matrix(settings)
 

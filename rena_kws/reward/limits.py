@@ -39,13 +39,15 @@ class Limit:
         """
         use = resources.get(self.resource)
         if use is None:
-            raise LimitError(f"limit {self}: the device does not tell {self.resource} (it tells {', '.join(resources)})")
+            raise LimitError(
+                f"limit {self}: the device does not tell {self.resource} (it tells {', '.join(resources)})"
+            )
         broken = use < self.value if self.at_least else use > self.value
-        return abs(use / self.value - 1.0) if broken else 0.0
+        return abs(use - self.value) / self.value if broken else 0.0  # never rounds to 0, as |U/T − 1| can
 
     def __str__(self) -> str:
         prefix = f"{self.device}:" if self.device else ""
-        return f"{prefix}{self.name}={self.value:g}"
+        return f"{prefix}{self.name}={repr(float(self.value)).removesuffix('.0')}"  # exact: `parse_limit` reads it back
 
 
 def parse_limit(text: str) -> Limit:

@@ -1,8 +1,8 @@
 """What a network is: an immutable graph of layers with skip connections, its shapes, its JSON, its name.
 
 Tensors are numbered: 0 is the input, i the output of layer i (counted from one). A layer names the tensors it reads,
-each smaller than its own number, so the order of the layers is an order of computation. The last tensor feeds an implicit
-head: global average pooling (unless it is flat already), a dense layer and a softmax over the classes.
+each smaller than its own number, so the order of the layers is an order of computation. The last tensor feeds an
+implicit head: global average pooling (unless it is flat already), a dense layer and a softmax over the classes.
 
 All convolutions and pools pad to "same", so an axis of n elements at stride s has ceil(n / s) afterwards and never
 collapses. `add` brings its sources to one shape by projecting (1×1 convolution, strided) those that differ.
@@ -70,13 +70,17 @@ class Layer:
         kind = data["kind"]
         wanted = {"kind", "sources", *HYPERPARAMETERS[kind]}
         if set(data) != wanted:
-            raise ModelError(f"a {kind} has the keys {', '.join(sorted(wanted))}; got {', '.join(sorted(map(str, data)))}")
+            raise ModelError(
+                f"a {kind} has the keys {', '.join(sorted(wanted))}; got {', '.join(sorted(map(str, data)))}"
+            )
         values: dict[str, Any] = {}
         for key in wanted - {"kind"}:
             is_list = key in ("sources", "stride")
             items = data[key] if is_list else [data[key]]
             if not isinstance(items, list | tuple) or not all(type(item) is int for item in items):
-                raise ModelError(f"{key} of a {kind} is {'a list of integers' if is_list else 'an integer'}; got {data[key]!r:.80}")
+                raise ModelError(
+                    f"{key} of a {kind} is {'a list of integers' if is_list else 'an integer'}; got {data[key]!r:.80}"
+                )
             values[key] = tuple(items) if is_list else items[0]
         return cls(kind=kind, **values)
 
@@ -101,7 +105,9 @@ class Architecture:
             _check_layer(number, layer)
         unused = set(range(1, len(self.layers))) - {source for layer in self.layers for source in layer.sources}
         if unused:
-            raise InvalidArchitectureError(f"every layer but the last must be read by another; {sorted(unused)} are not")
+            raise InvalidArchitectureError(
+                f"every layer but the last must be read by another; {sorted(unused)} are not"
+            )
         _ = self.shapes
 
     @cached_property
@@ -110,7 +116,9 @@ class Architecture:
         shapes = [self.input_shape]
         for number, layer in enumerate(self.layers, start=1):
             if layer.kind != "dense" and any(self.is_flat(source) for source in layer.sources):
-                raise InvalidArchitectureError(f"only a dense layer can follow a dense layer; layer {number} is {layer.kind}")
+                raise InvalidArchitectureError(
+                    f"only a dense layer can follow a dense layer; layer {number} is {layer.kind}"
+                )
             shapes.append(_output_shape(number, layer, [shapes[source] for source in layer.sources]))
         return tuple(shapes)
 
@@ -149,7 +157,9 @@ class Architecture:
             raise ModelError(f"an architecture is a JSON object with schema {SCHEMA}; got {found!r:.80}")
         keys = {"schema", "input_shape", "classes", "layers"}
         if set(data) != keys:
-            raise ModelError(f"an architecture has the keys {', '.join(sorted(keys))}; got {', '.join(sorted(map(str, data)))}")
+            raise ModelError(
+                f"an architecture has the keys {', '.join(sorted(keys))}; got {', '.join(sorted(map(str, data)))}"
+            )
         shape, classes, layers = data["input_shape"], data["classes"], data["layers"]
         if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(type(n) is int for n in (*shape, classes)):
             raise ModelError(f"input_shape is three integers and classes one; got {shape!r:.80} and {classes!r:.80}")
@@ -184,7 +194,9 @@ def _check_layer(number: int, layer: Layer) -> None:
         raise InvalidArchitectureError(f"a layer reads tensors before it; {where} reads {layer.sources}")
     if layer.kind == "add":
         if len(layer.sources) < 2 or list(layer.sources) != sorted(set(layer.sources), reverse=True):
-            raise InvalidArchitectureError(f"add reads two or more tensors, the latest first; {where} reads {layer.sources}")
+            raise InvalidArchitectureError(
+                f"add reads two or more tensors, the latest first; {where} reads {layer.sources}"
+            )
     elif len(layer.sources) != 1:
         raise InvalidArchitectureError(f"a {layer.kind} reads one tensor; {where} reads {layer.sources}")
     values = (layer.kernel_h, layer.kernel_w, *layer.stride, layer.dilation, layer.channels)

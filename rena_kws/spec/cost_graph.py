@@ -1,7 +1,7 @@
 """What an architecture costs, from its shapes alone, in microseconds and without TensorFlow.
 
 The figures describe the int8 network after BatchNorm is folded: weights and activations take one byte an element,
-biases four. They are estimates of the network, not of a firmware (no code, stack or scratch buffers): for those, profile.
+biases four. They describe the network, not a firmware (no code, stack or scratch buffers): for that, profile.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class OpCost:
 class Cost:
     """Cost of a network for one clip. Operations without multiplications (pools, add, mean) count no MACs.
 
-    `activation_ram_bytes` is the peak of live int8 tensors in the order of assembly, an operation's input and output both
-    counted: a lower bound for an arena without in-place operations.
+    `activation_ram_bytes` is the peak of live int8 tensors in the order of assembly, an operation's input and output
+    both counted: a lower bound for an arena without in-place operations.
     """
 
     ops: tuple[OpCost, ...]

@@ -1,9 +1,8 @@
-"""Which networks a search may propose: the values each hyperparameter of each kind can take, and how deep a network goes.
+"""Which networks a search may propose: the values each hyperparameter can take, and how deep a network goes.
 
-The default is a space of small keyword-spotting networks for 49×10 MFCC inputs on microcontrollers: most of its networks
-of a few layers keep 30 ms on a 100 MHz Cortex-M4, 32 kB of RAM and 80 kB of flash. Channels are multiples of four because
-the kernels of such chips work on four channels at a time. Strides are powers of two, so that any two tensors of a network
-can be added (see `projection_stride`).
+The default is a space of small keyword-spotting networks for 49×10 MFCC inputs on microcontrollers (aimed at 30 ms on a
+100 MHz Cortex-M4, 32 kB of RAM, 80 kB of flash). Channels are multiples of four because the kernels of such chips work
+on four at a time. Strides are powers of two, so that any two tensors of a network can be added (`projection_stride`).
 """
 
 from __future__ import annotations
@@ -66,32 +65,37 @@ class SearchSpace:
                     f"{name} of a {layer.kind} is one of {', '.join(map(str, allowed))}; got {value}"
                 )
 
-    def seed_architecture(self, classes: int, input_shape: Shape = (49, 10, 1)) -> Architecture:
-        """Where a search starts: a small depthwise-separable network (17 k parameters' class is DS-CNN of MLPerf Tiny)."""
-        return _seed(classes, input_shape)
 
-    def smallest(self, classes: int, input_shape: Shape = (49, 10, 1)) -> Architecture:
-        """The network of this space with the fewest weights, then the fewest bytes moved, then MACs.
+def seed_architecture(classes: int, input_shape: Shape = (49, 10, 1)) -> Architecture:
+    """Where a search starts: a small DS-CNN (convolution, three depthwise-separable layers) of the default space."""
+    first = Layer("conv2d", (0,), kernel_h=10, kernel_w=4, stride=(2, 2), channels=24)
+    rest = tuple(Layer("ds_conv2d", (source,), kernel_h=3, kernel_w=3, channels=24) for source in (1, 2, 3))
+    return Architecture(classes, (first, *rest), input_shape)
 
-        Where even this one is over a limit, no network of the space keeps the limit.
-        """
-        candidates = [Architecture(classes, (layer,), input_shape) for layer in self._single_layers()]
-        if self.min_layers == 0:
-            candidates.append(Architecture(classes, (), input_shape))
 
-        def size(candidate: Architecture) -> tuple[int, int, int]:
-            figures = cost(candidate)
-            return figures.weight_bytes, figures.bytes_moved, figures.macs
+def smallest(space: SearchSpace, classes: int, input_shape: Shape = (49, 10, 1)) -> Architecture:
+    """The network of the space with the fewest bytes of weights, then the fewest bytes moved, then the fewest MACs.
 
-        return min(candidates, key=size)
+    Where even this one breaks a limit on latency or memory, no network of the space keeps it.
+    """
+    candidates = [Architecture(classes, (layer,), input_shape) for layer in _single_layers(space)]
+    if space.min_layers == 0:
+        candidates.append(Architecture(classes, (), input_shape))
 
-    def _single_layers(self) -> list[Layer]:
-        """Every layer of the space that can stand on the input."""
-        layers = []
-        for kind in self.kinds:
-            if kind == "add":
-                continue
-            names = HYPERPARAMETERS[kind]
-            for values in product(*(self.options(kind, name) for name in names)):
-                layers.append(Layer(kind, (0,), **dict(zip(names, values, strict=True))))
-        return layers
+    def size(candidate: Architecture) -> tuple[int, int, int]:
+        figures = cost(candidate)
+        return figures.weight_bytes, figures.bytes_moved, figures.macs
+
+    return min(candidates, key=size)
+
+
+def _single_layers(space: SearchSpace) -> list[Layer]:
+    """Every layer of the space that can stand on the input."""
+    layers = []
+    for kind in space.kinds:
+        if kind == "add":
+            continue
+        names = HYPERPARAMETERS[kind]
+        for values in product(*(space.options(kind, name) for name in names)):
+            layers.append(Layer(kind, (0,), **dict(zip(names, values, strict=True))))
+    return layers

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import IO
 
-from rena_kws.errors import RunFolderError
+from rena_kws.errors import RenaError, RunFolderError
 from rena_kws.store.base import Store, Trial
 
 
@@ -21,9 +22,8 @@ class JournalStore(Store):
     def append(self, trial: Trial) -> None:
         line = json.dumps(trial.as_json(), separators=(",", ":")) + "\n"
         try:
-            with open(self._path, "ab") as file:
-                if file.tell() != (end := self._acknowledged_bytes()):
-                    file.truncate(end)
+            with open(self._path, "a+b") as file:
+                _cut_torn_line(file)
                 file.write(line.encode())
                 file.flush()
                 os.fsync(file.fileno())
@@ -33,15 +33,22 @@ class JournalStore(Store):
     def replay(self) -> list[Trial]:
         if not self._path.exists():
             return []
-        text = self._path.read_bytes()[: self._acknowledged_bytes()].decode()
+        *lines, _torn = self._path.read_bytes().split(b"\n")
         trials = []
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(lines, start=1):
             try:
                 trials.append(Trial.from_json(json.loads(line)))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RenaError) as error:
                 raise RunFolderError(f"{self._path} line {number} is damaged ({error}); remove the line") from error
         return trials
 
-    def _acknowledged_bytes(self) -> int:
-        """The file's length up to and including its last line end."""
-        return self._path.read_bytes().rfind(b"\n") + 1
+
+def _cut_torn_line(file: IO[bytes]) -> None:
+    """Shorten the file to its last line end, where it does not end with one."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return
+    file.seek(size - 1)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)

@@ -1,0 +1,154 @@
+"""What a dataset is: labelled one-second clips in three splits, and how to open one by name.
+
+    open_dataset("spoken-digits:PATH", {"test_speakers": "theo"})  ──►  Dataset  ──split("train")──►  Clip, Clip, …
+
+Clips are streamed, not held: the whole of Speech Commands would be 6 GB of floats. Constructors only note their
+options; files are read, and speech is synthesised, while a split is iterated.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rena_kws import registry
+from rena_kws.errors import DatasetError
+
+SAMPLE_RATE_HZ = 16_000
+CLIP_SAMPLES = 16_000
+SPLITS = ("train", "validation", "test")
+SILENCE = "_silence_"
+UNKNOWN = "_unknown_"
+KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+
+Progress = Callable[[int, int], None]
+"""Called with (clips done, clips in all) now and then."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One second of sound. `audio`: float32 (16000,), mono at 16 kHz, within ±1.
+
+    `speaker` is "" where nobody speaks or nobody knows who; `source` names the file or the utterance;
+    `duration_s` is the length of the recording before it was placed in, or cut to, its one second.
+    """
+
+    audio: NDArray[np.float32]
+    label: str
+    speaker: str
+    source: str
+    duration_s: float
+
+
+class Dataset(ABC):
+    """Labelled clips in the splits "train", "validation" and "test".
+
+    The same options give the same clips in the same order, on every run. A plug-in's constructor takes the path (or
+    None) first and its options by keyword.
+    """
+
+    @property
+    @abstractmethod
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of a network's outputs; at least two."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of whatever the clips depend on: files (name, size, time of change) and options."""
+
+    @abstractmethod
+    def count(self, split: str) -> int:
+        """How many clips a split has, files that will turn out unreadable included."""
+
+    @abstractmethod
+    def split(self, split: str) -> Iterator[Clip]:
+        """The clips of a split, one after the other. Raises `DatasetError` where none is usable."""
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """Files met so far that could not be used → the reason."""
+        return {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about how the splits came about; one line each."""
+        return ()
+
+
+def open_dataset(spec: str, options: Mapping[str, object] | None = None) -> Dataset:
+    """The dataset that `spec`, NAME or NAME:PATH, names. Options that are None count as not given.
+
+    Raises `UnknownNameError` for the name, `DatasetError` for a path or an option that will not do.
+    """
+    name, _, path = spec.partition(":")
+    plugin = registry.load("datasets", name)
+    given = {key: value for key, value in (options or {}).items() if value is not None}
+    known = list(inspect.signature(plugin).parameters)[1:]
+    for option in given:
+        if option not in known:
+            raise DatasetError(f"dataset {name!r} has no option {option!r} (its options: {', '.join(known)})")
+    dataset: Dataset = plugin(path or None, **given)
+    return dataset
+
+
+def check_split(split: str) -> None:
+    """Raises `DatasetError` unless `split` is one of `SPLITS`."""
+    if split not in SPLITS:
+        raise DatasetError(f"unknown split {split!r} (known: {', '.join(SPLITS)})")
+
+
+def check_labels(labels: Iterable[str], where: str) -> tuple[str, ...]:
+    """The labels, or `DatasetError` where they are fewer than two: there would be nothing to tell apart."""
+    found = tuple(labels)
+    if len(found) < 2:
+        raise DatasetError(f"a dataset needs at least two classes; {where} has {len(found)}: {', '.join(found) or '-'}")
+    return found
+
+
+def order_labels(keywords: tuple[str, ...]) -> tuple[str, ...]:
+    """Keywords, then `_silence_` and `_unknown_`.
+
+    The ten standard keywords come in alphabetical order, which is that of MLPerf Tiny's reference model; any others
+    in the order given.
+    """
+    ordered = tuple(sorted(keywords)) if set(keywords) == set(KEYWORDS) else keywords
+    return (*ordered, SILENCE, UNKNOWN)
+
+
+def as_names(value: object, option: str) -> tuple[str, ...]:
+    """The names in an option: a sequence of them, or one text with commas. Empty and repeated ones are refused."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+        raise DatasetError(f"option {option} takes names separated by commas, not {value!r}")
+    stripped = tuple(part.strip() for part in parts)
+    if not all(stripped) or len(set(stripped)) < len(stripped):
+        raise DatasetError(f"option {option} takes names that are not empty and differ: {', '.join(stripped)!r}")
+    return stripped
+
+
+def as_count(value: object, option: str, least: int = 0) -> int:
+    """The whole number in an option, given as a number or as text."""
+    try:
+        number = int(value)  # type: ignore[call-overload]
+        if number < least or isinstance(value, bool) or (isinstance(value, float) and value != number):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise DatasetError(f"option {option} takes a whole number of at least {least}, not {value!r}") from None
+    return int(number)
+
+
+def existing(path: Any, name: str, what: str) -> Path:
+    """`path` as a Path, or `DatasetError` where it was left out or is not there."""
+    if path is None:
+        raise DatasetError(f"dataset {name!r} needs the path of {what}: {name}:PATH")
+    if not Path(path).exists():
+        raise DatasetError(f"dataset {name!r} needs {what}; there is nothing at {path}")
+    return Path(path)

@@ -1,0 +1,96 @@
+"""eSpeak NG's voices, and speech from them in fixed batches (see espeak_worker.py for why)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rena_kws.datasets import audio, espeak_worker
+from rena_kws.errors import UnavailableError
+
+ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
+BATCH = 48  # Utterances a process: starting it costs about as much as speaking ten of them.
+
+# Effects and robots rather than people: no keyword will ever be spoken by one.
+_NOT_HUMAN = (
+    "AnxiousAndy", "Demonic", "Storm", "Tweaky", "UniRobot", "anikaRobot", "croak", "fast", "kaukovalta", "robosoft",
+    "whisper", "whisperf",
+)  # fmt: skip
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A text in a voice: `voice` is a variant's name, `pitch` from 0 to 100, 50 being the voice's own."""
+
+    text: str
+    voice: str
+    accent: str
+    pitch: int
+    words_a_minute: int
+
+
+def voices() -> dict[str, str]:
+    """Every voice variant that sounds like a person → the person.
+
+    Variants whose names differ in a final digit (steph, steph2) are takes of one voice, so they count as one person;
+    f1 … and m1 … are not.
+    """
+    names = sorted(path.name for path in (_data() / "voices" / "!v").iterdir())
+    if not names:
+        raise UnavailableError(f"eSpeak NG's data in {_data()} has no voices: pip install --force-reinstall espeakng-loader")
+    people = {name: name if name[:-1] in ("f", "m") else name.rstrip("0123456789") for name in names}
+    return {name: person for name, person in people.items() if person not in _NOT_HUMAN}
+
+
+def version() -> str:
+    """Names the eSpeak NG at hand by its library's size: another one may speak otherwise."""
+    return str(Path(_loader().get_library_path()).stat().st_size)
+
+
+def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]:
+    """The sound of each utterance in order, float32 (samples,) at 16 kHz; `workers` processes at a time."""
+    batches = [utterances[start : start + BATCH] for start in range(0, len(utterances), BATCH)]
+    with ThreadPoolExecutor(workers) as pool:
+        for sounds in pool.map(_speak_batch, batches):
+            yield from sounds
+
+
+def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:
+    job = {
+        "library": _loader().get_library_path(),
+        "data": str(_data()),
+        "utterances": [[u.text, f"{u.accent}+{u.voice}", u.pitch, u.words_a_minute] for u in batch],
+    }
+    command = [sys.executable, "-I", espeak_worker.__file__]
+    done = subprocess.run(command, input=json.dumps(job).encode(), capture_output=True, check=False)
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {done.returncode}"]
+        raise UnavailableError(f"speech synthesis failed: {lines[-1]}")
+    header, _, sound = done.stdout.partition(b"\n")
+    about = json.loads(header)
+    samples = np.frombuffer(sound, "<i2").astype(np.float32) / 32768
+    ends = np.cumsum(about["samples"])
+    return [audio.resample(part, about["rate_hz"]) for part in np.split(samples, ends[:-1])]
+
+
+def _data() -> Path:
+    return Path(_loader().get_data_path())
+
+
+def _loader() -> Any:
+    try:
+        import espeakng_loader
+    except ImportError as error:
+        raise UnavailableError(f"synthetic speech needs eSpeak NG ({error}): pip install 'rena-kws[search]'") from None
+    return espeakng_loader

@@ -1,0 +1,66 @@
+"""Speaks a batch of utterances with eSpeak NG. A program of its own: JSON on stdin, sound on stdout.
+
+A process of its own for two reasons: eSpeak NG is under the GPL-3, and its output depends on what the process has
+spoken before, so only a fixed batch in a fresh process gives the same sound twice. It uses nothing but Python's
+standard library and starts quickly (`python -I espeak_worker.py`).
+
+    stdin   {"library": path, "data": path, "utterances": [[text, voice, pitch 0–100, words a minute], …]}
+    stdout  one line of JSON, {"rate_hz": …, "samples": [count, …]}, then all samples as 16-bit little-endian integers
+    stderr  the reason, one line, with exit status 1
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import json
+import sys
+from typing import Any
+
+# From espeak-ng/speak_lib.h.
+_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: espeak_Synth returns when the callback has had all the sound
+_DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: an error is a return value
+_RATE, _PITCH = 1, 3  # espeak_PARAMETER
+_UTF8 = 1  # espeakCHARS_UTF8
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+def main() -> None:
+    job = json.load(sys.stdin)
+    espeak = ctypes.CDLL(job["library"])
+    rate_hz = espeak.espeak_Initialize(_SYNCHRONOUS, 0, job["data"].encode(), _DONT_EXIT)
+    if rate_hz <= 0:
+        sys.exit(f"eSpeak NG does not start with its data in {job['data']}")
+    sounds = [_speak(espeak, *utterance) for utterance in job["utterances"]]
+    out = sys.stdout.buffer
+    out.write(json.dumps({"rate_hz": rate_hz, "samples": [len(sound) for sound in sounds]}).encode() + b"\n")
+    for sound in sounds:
+        if sys.byteorder == "big":
+            sound.byteswap()
+        out.write(sound.tobytes())
+
+
+def _speak(espeak: Any, text: str, voice: str, pitch: int, words_a_minute: int) -> array.array[int]:
+    sound: array.array[int] = array.array("h")
+
+    def receive(samples: Any, count: int, _events: Any) -> int:
+        if samples and count:
+            sound.frombytes(ctypes.string_at(samples, 2 * count))
+        return 0
+
+    callback = _CALLBACK(receive)  # Kept in a variable for as long as eSpeak may call it.
+    espeak.espeak_SetSynthCallback(callback)
+    if espeak.espeak_SetVoiceByName(voice.encode()) != 0:
+        sys.exit(f"eSpeak NG has no voice {voice!r}")
+    espeak.espeak_SetParameter(_PITCH, pitch, 0)
+    espeak.espeak_SetParameter(_RATE, words_a_minute, 0)
+    data = text.encode() + b"\0"
+    status = espeak.espeak_Synth(data, ctypes.c_size_t(len(data)), 0, 0, 0, _UTF8, None, None)
+    if status != 0 or espeak.espeak_Synchronize() != 0:
+        sys.exit(f"eSpeak NG cannot speak {text!r}")
+    return sound
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Any words, spoken by eSpeak NG in many voices: the default dataset, which needs no download and no recordings.
+
+Voices are people: who speaks in one split speaks in no other. `_unknown_` is other words, `_silence_` is noise without
+words. A clip is a word at a random place and loudness with noise below it, since that is what a microphone delivers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rena_kws.datasets import audio, espeak, noise
+from rena_kws.datasets.base import (
+    CLIP_SAMPLES,
+    KEYWORDS,
+    SAMPLE_RATE_HZ,
+    SILENCE,
+    SPLITS,
+    UNKNOWN,
+    Clip,
+    Dataset,
+    as_count,
+    as_names,
+    check_split,
+    order_labels,
+)
+from rena_kws.datasets.espeak import Utterance
+from rena_kws.datasets.splitting import by_hash
+from rena_kws.errors import DatasetError
+
+OTHER_WORDS = (
+    "bed", "bird", "cat", "dog", "happy", "house", "tree", "wow", "follow", "learn", "visual", "forward", "backward",
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "yellow", "garden", "note", "near",
+    "apple", "cup", "top", "mouse", "night", "ghost", "coffee", "window", "paper", "water", "yesterday", "often", "light",
+)  # fmt: skip
+
+_REVISION = 1  # Raise it where the same options start to give other sounds.
+
+FloatArray = NDArray[np.float32]
+
+
+class SyntheticSpeech(Dataset):
+    """`synthetic`. `clips_per_word` is for training; validation and test have a fifth of it each."""
+
+    def __init__(
+        self,
+        path: str | None,
+        *,
+        keywords: str | Sequence[str] = KEYWORDS,
+        clips_per_word: int | str = 220,
+        seed: int | str = 0,
+    ) -> None:
+        if path is not None:
+            raise DatasetError(f"dataset 'synthetic' takes no path, not {path!r}; words are given by option keywords")
+        self._keywords = as_names(keywords, "keywords")
+        for word in self._keywords:
+            if word in (SILENCE, UNKNOWN) or not any(letter.isalnum() for letter in word) or not word.isprintable():
+                raise DatasetError(f"option keywords takes words that can be spoken, not {word!r}")
+        self._clips_per_word = as_count(clips_per_word, "clips_per_word", least=5)
+        self._seed = as_count(seed, "seed")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return order_labels(self._keywords)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        options = (_REVISION, self.labels, self._clips_per_word, self._seed, espeak.version(), OTHER_WORDS)
+        return hashlib.sha256(repr(options).encode()).hexdigest()[:16]
+
+    def count(self, split: str) -> int:
+        check_split(split)
+        return self._clips_per_label(split) * len(self.labels)
+
+    def split(self, split: str) -> Iterator[Clip]:
+        """Spoken anew each time, in about 10 ms of a core a clip. Raises `UnavailableError` without eSpeak NG."""
+        check_split(split)
+        rng = np.random.default_rng((self._seed, SPLITS.index(split)))
+        people = espeak.voices()
+        plan = self._plan(split, people, rng)
+        sounds = espeak.speak([utterance for _, utterance in plan], workers=os.cpu_count() or 1)
+        for (label, utterance), sound in zip(plan, sounds, strict=True):
+            source = f"{utterance.text} by {utterance.accent}+{utterance.voice}"
+            word = _trim(sound)
+            if not len(word):
+                raise DatasetError(f"eSpeak NG has no sound for {utterance.text!r}; take keywords that can be spoken")
+            yield Clip(_place(word, rng), label, people[utterance.voice], source, len(word) / SAMPLE_RATE_HZ)
+        for number in range(self._clips_per_label(split)):
+            yield Clip(_silence(rng), SILENCE, "", f"noise {number} of {split}", CLIP_SAMPLES / SAMPLE_RATE_HZ)
+
+    def _clips_per_label(self, split: str) -> int:
+        return self._clips_per_word if split == "train" else self._clips_per_word // 5
+
+    def _plan(self, split: str, people: dict[str, str], rng: np.random.Generator) -> list[tuple[str, Utterance]]:
+        """(label, utterance) of every spoken clip; each voice of the split is used about equally often."""
+        where = by_hash(people.values(), self._seed)
+        voices = [voice for voice, person in people.items() if where[person] == split]
+        taken = {word.lower() for word in self._keywords}
+        others = [word for word in OTHER_WORDS if word not in taken]
+        plan = []
+        for label in self.labels:
+            if label == SILENCE:
+                continue
+            start = rng.integers(len(voices))
+            for number in range(self._clips_per_label(split)):
+                text = str(rng.choice(others)) if label == UNKNOWN else label
+                utterance = Utterance(
+                    text,
+                    voice=voices[(start + number) % len(voices)],
+                    accent=str(rng.choice(espeak.ACCENTS)),
+                    pitch=int(rng.integers(20, 81)),
+                    words_a_minute=int(rng.integers(120, 221)),
+                )
+                plan.append((label, utterance))
+        return plan
+
+
+def _trim(sound: FloatArray) -> FloatArray:
+    """Without the silence before and after the word."""
+    loud = np.flatnonzero(np.abs(sound) > 0.01)
+    return sound[loud[0] : loud[-1] + 1] if len(loud) else sound[:0]
+
+
+def _place(word: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """The word within 100 ms of the middle of a clip, at a random loudness, with noise 10 to 40 dB below it."""
+    clip = audio.fit(word)
+    room = min(max(0, (CLIP_SAMPLES - len(word)) // 2), SAMPLE_RATE_HZ // 10)
+    clip = np.roll(clip, int(rng.integers(-room, room + 1)))
+    below = 10 ** (-rng.uniform(10, 40) / 20)
+    colour = float(rng.choice(noise.EXPONENTS))
+    clip = clip + noise.coloured(rng, colour, CLIP_SAMPLES) * (noise.level(clip[None])[0] * below)
+    return _scaled(clip, rng)
+
+
+def _silence(rng: np.random.Generator) -> FloatArray:
+    """Noise of any colour that swells and fades; one in twenty is perfectly silent, as a muted microphone is."""
+    if rng.random() < 0.05:
+        return np.zeros(CLIP_SAMPLES, np.float32)
+    swell = np.interp(np.arange(CLIP_SAMPLES), np.linspace(0, CLIP_SAMPLES, 5), rng.uniform(0.3, 1, 5))
+    return _scaled(noise.coloured(rng, float(rng.uniform(0, 2)), CLIP_SAMPLES) * swell.astype(np.float32), rng)
+
+
+def _scaled(clip: FloatArray, rng: np.random.Generator) -> FloatArray:
+    out: FloatArray = clip * np.float32(rng.uniform(0.1, 0.9) / max(float(np.abs(clip).max()), 1e-9))
+    return out

@@ -1,0 +1,58 @@
+"""The seam of profilers: a converted model and a device in, a measurement out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rena_kws import registry
+from rena_kws.artifacts import ConvertedModel, Measurement
+from rena_kws.devices.description import Device
+from rena_kws.errors import ModelError
+
+
+class Profiler(ABC):
+    """Measures models on one kind of device."""
+
+    @abstractmethod
+    def unavailable(self) -> str | None:
+        """Why this profiler cannot work here and what to install, on one line; None where it can."""
+
+    @abstractmethod
+    def profile(self, model: ConvertedModel, device: Device, inputs: NDArray[Any] | None = None) -> Measurement:
+        """Run the model on the device.
+
+        `inputs`: a batch in the model's own dtype, first axis the batch, the rest the model's input without its batch
+        of one; None for a single input of zeros. The measurement's `outputs` answer in the same order.
+        Raises `ModelError` for a file or inputs that cannot be used, `CandidateError` for a network that does not work
+        out on the device, `DeviceError` for a device that misbehaves, `UnavailableError` as `unavailable` says.
+        """
+
+
+@cache
+def profiler_for(device: Device | str) -> Profiler:
+    """The profiler that measures on `device` (or that a registered name stands for), one instance a process."""
+    if isinstance(device, Device):
+        return profiler_for(device.profiler)
+    profiler = registry.load("profilers", device)()
+    assert isinstance(profiler, Profiler)
+    return profiler
+
+
+def batch_of(inputs: NDArray[Any] | None, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """`inputs` as (batch, *shape[1:]), checked against the model's input `shape` and `dtype`; zeros(1) for None.
+
+    `shape` begins with the model's static batch of one. A flat or otherwise shaped sample of the right size is accepted.
+    """
+    sample = tuple(shape[1:])
+    if inputs is None:
+        return np.zeros((1, *sample), dtype)
+    if inputs.dtype != np.dtype(dtype):
+        raise ModelError(f"inputs must have the model's dtype: got {inputs.dtype}, the model reads {dtype}")
+    if inputs.ndim < 1 or len(inputs) == 0 or inputs.size != len(inputs) * int(np.prod(sample)):
+        raise ModelError(f"inputs must be a batch of samples: got shape {inputs.shape}, the model reads {sample} each")
+    return np.ascontiguousarray(inputs).reshape(len(inputs), *sample)

@@ -1,0 +1,175 @@
+"""The timing of each core as data, with the source of each number. How they combine is in cycle_model.py.
+
+`cycles` maps a class of instructions to its own cycles at zero wait states; a class that is missing does not exist on the
+core. Loads and stores of N registers cost their entry + N. Where a manual gives a range, the middle is taken and said.
+
+Sources: [M0+] Arm DDI0484C; [M3] Arm DDI0337E; [M4] the class model that was checked on NUCLEO-L4R5ZI boards (2.9 % rms on
+nine MLPerf Tiny images), over TI SWCU192 table 3-25 and LLVM's ARMScheduleM4.td; [M33] slothy's cortex_m33.py, measured on
+RP2350; [M7] LLVM's ARMScheduleM7.td and slothy's cortex_m7.py: Arm publishes no table. "recalled" is not read again here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from rena_kws.profilers.cortex_m.instructions import Kind
+
+
+@dataclass(frozen=True)
+class CoreTiming:
+    """One core. With `issue_width` 0 costs add up instruction by instruction; else instructions wait for operands.
+
+    `taken_cycles`: added to a taken branch. `mispredict_cycles`: for each time a branch goes the less frequent way.
+    `address_stall_cycles`: an address register was written by the data-processing instruction just before.
+    `latency`: cycles until a result may be used, where that is longer than one (issue widths 1 and 2 only).
+    """
+
+    name: str
+    cycles: Mapping[Kind, int]
+    taken_cycles: int
+    mispredict_cycles: int = 0
+    loads_pipeline: bool = False
+    stores_pipeline: bool = False
+    register_store_cycles: int = 0
+    address_stall_cycles: int = 0
+    right_shift_cycles: int = 0
+    issue_width: int = 0
+    registers_per_cycle: int = 1
+    latency: Mapping[Kind, int] = field(default_factory=dict)
+    narrow_load_latency: int = 1
+    accumulator_latency: int = 1
+
+
+# [M0+] B taken 2, BL 3; the one-cycle multiplier; POP with pc 3 + N (recalled). No MLA, long multiply, divide, TBB, LDRD.
+_M0PLUS = CoreTiming(
+    name="cortex-m0plus",
+    cycles={
+        "alu": 1,
+        "multiply": 1,
+        "load": 2,
+        "store": 2,
+        "load_multiple": 1,
+        "store_multiple": 1,
+        "branch": 1,
+        "branch_link": 2,
+        "pop_pc": 2,
+    },
+    taken_cycles=1,
+)
+
+# [M3] SMULL 3–7: 5; divide 2–12: 7; refill P = 1–3: 2; LDR to pc and TBB after their least, 5 and 6.
+_M3 = CoreTiming(
+    name="cortex-m3",
+    cycles={
+        "alu": 1,
+        "multiply": 1,
+        "multiply_add": 2,
+        "multiply_long": 5,
+        "divide": 7,
+        "load": 2,
+        "store": 2,
+        "load_double": 3,
+        "store_double": 3,
+        "load_multiple": 1,
+        "store_multiple": 1,
+        "branch": 1,
+        "branch_link": 1,
+        "table_branch": 4,
+        "load_pc": 3,
+        "pop_pc": 1,
+    },
+    taken_cycles=2,
+    loads_pipeline=True,
+    stores_pipeline=True,
+)
+
+# [M4] the checked model. LDR to pc: at least 5 with the refill (the manual's table).
+_M4 = CoreTiming(
+    name="cortex-m4",
+    cycles={
+        "alu": 1,
+        "multiply": 1,
+        "multiply_add": 1,
+        "multiply_long": 1,
+        "dsp": 1,
+        "dsp_multiply": 1,
+        "divide": 7,
+        "load": 2,
+        "store": 1,
+        "load_double": 3,
+        "store_double": 3,
+        "load_multiple": 1,
+        "store_multiple": 1,
+        "branch": 1,
+        "branch_link": 1,
+        "table_branch": 3,
+        "load_pc": 3,
+        "pop_pc": 1,
+        "float": 1,
+        "float_divide": 14,
+        "float_multiply_add": 3,
+    },
+    taken_cycles=2,
+    loads_pipeline=True,
+    register_store_cycles=1,
+    address_stall_cycles=1,
+)
+
+# [M33] single issue with latencies; taken branch 3; N registers in about N; +1 for an operand shifted right; divide 2–12: 7.
+# Float as on the M4 (assumed: no source at hand).
+_M33 = CoreTiming(
+    name="cortex-m33",
+    cycles={
+        **{kind: 1 for kind in _M4.cycles},
+        "divide": 7,
+        "load_double": 2,
+        "store_double": 2,
+        "load_multiple": 0,
+        "store_multiple": 0,
+        "pop_pc": 0,
+        "float_divide": 14,
+        "float_multiply_add": 3,
+    },
+    taken_cycles=2,
+    right_shift_cycles=1,
+    issue_width=1,
+    latency={"multiply": 2, "multiply_add": 2, "multiply_long": 2, "dsp_multiply": 2, "load": 2, "load_double": 3},
+    narrow_load_latency=2,
+)
+
+# [M7] two in a cycle; a predicted branch is free beside another instruction; a mispredicted one costs 6–8: 7. A branch that
+# goes both ways is counted as mispredicted each time it goes the rarer way (an approximation: the predictor is not public).
+_M7 = CoreTiming(
+    name="cortex-m7",
+    cycles={
+        **{kind: 1 for kind in _M4.cycles},
+        "divide": 7,
+        "load_multiple": 0,
+        "store_multiple": 0,
+        "pop_pc": 0,
+        "table_branch": 8,
+        "load_pc": 8,
+        "float_divide": 14,
+    },
+    taken_cycles=0,
+    mispredict_cycles=7,
+    issue_width=2,
+    registers_per_cycle=2,
+    latency={
+        "multiply": 2,
+        "multiply_add": 2,
+        "multiply_long": 2,
+        "dsp_multiply": 2,
+        "load": 2,
+        "load_double": 2,
+        "load_multiple": 2,
+        "float": 3,
+        "float_multiply_add": 3,
+    },
+    narrow_load_latency=3,
+)
+
+CORES: Mapping[str, CoreTiming] = MappingProxyType({core.name: core for core in (_M0PLUS, _M3, _M4, _M33, _M7)})
+"""Every core by its name."""

@@ -1,0 +1,164 @@
+"""Thumb machine code in, timing classes out: what the cycle model needs to know of each instruction of a basic block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import capstone
+from capstone import arm
+
+Kind = Literal[
+    "alu",
+    "multiply",
+    "multiply_add",
+    "multiply_long",
+    "dsp",
+    "dsp_multiply",
+    "divide",
+    "load",
+    "store",
+    "load_double",
+    "store_double",
+    "load_multiple",
+    "store_multiple",
+    "branch",
+    "branch_link",
+    "table_branch",
+    "load_pc",
+    "pop_pc",
+    "float",
+    "float_divide",
+    "float_multiply_add",
+]
+"""Timing classes. The three float classes take part in arithmetic only; float loads and stores are loads and stores."""
+
+_MULTIPLY = {"mul"}
+_MULTIPLY_ADD = {"mla", "mls"}
+_MULTIPLY_LONG = {"smull", "umull", "smlal", "umlal"}
+_DIVIDE = {"sdiv", "udiv"}
+_DSP_GROUPS = {"THUMB2DSP", "T2EXTRACTPACK"}
+_LOAD = {"ldr", "ldrb", "ldrh", "ldrsb", "ldrsh", "ldrt", "ldrbt", "ldrht", "ldrsbt", "ldrsht", "ldrex", "vldr"}
+_STORE = {"str", "strb", "strh", "strt", "strbt", "strht", "strex", "vstr"}
+_LOAD_MULTIPLE = {"ldm", "ldmdb", "pop", "vldmia", "vldmdb", "vpop"}
+_STORE_MULTIPLE = {"stm", "stmdb", "push", "vstmia", "vstmdb", "vpush"}
+_BRANCH = {"b", "bx", "cbz", "cbnz"}
+_BRANCH_LINK = {"bl", "blx"}
+_TABLE_BRANCH = {"tbb", "tbh"}
+_NARROW_LOAD = {"ldrb", "ldrh", "ldrsb", "ldrsh"}
+_RIGHT_SHIFTS = {arm.ARM_SFT_LSR, arm.ARM_SFT_ASR, arm.ARM_SFT_ROR, arm.ARM_SFT_LSR_REG, arm.ARM_SFT_ASR_REG}
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction. Registers are capstone's numbers; `registers` is N of a load or store of many.
+
+    `accumulators` are the registers a multiply adds to; `address_registers` those a load or store forms its address of.
+    """
+
+    address: int
+    text: str
+    kind: Kind
+    reads: frozenset[int]
+    writes: frozenset[int]
+    address_registers: frozenset[int] = frozenset()
+    accumulators: frozenset[int] = frozenset()
+    registers: int = 1
+    register_offset: bool = False
+    narrow_load: bool = False
+    right_shifted: bool = False
+    conditional: bool = False
+
+
+def decode(code: bytes, address: int) -> tuple[Instruction, ...]:
+    """The instructions of one basic block. Bytes that are no instruction end it early; the emulator never ran them."""
+    return tuple(_instruction(item) for item in _disassembler().disasm(code, address))
+
+
+@cache
+def _disassembler() -> capstone.Cs:
+    disassembler = capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS)
+    disassembler.detail = True
+    return disassembler
+
+
+def _instruction(item: Any) -> Instruction:
+    name = _base_name(item)
+    _, written = item.regs_access()
+    writes = frozenset(written)
+    kind = _kind(item, name, writes)
+    operands = item.operands
+    memory = next((operand.mem for operand in operands if operand.type == arm.ARM_OP_MEM), None)
+    is_memory = kind in ("load_multiple", "store_multiple", "pop_pc") or memory is not None
+    registers = [operand.reg for operand in operands if operand.type == arm.ARM_OP_REG]
+    # capstone forgets sources of some instructions (SXTAB16, PKHBT, SSAT), so all but the destination count as read.
+    reads = frozenset(item.regs_access()[0]) | (frozenset() if is_memory else frozenset(registers[1:]))
+    if memory is not None:
+        address_registers = frozenset({memory.base, memory.index} - {0, arm.ARM_REG_PC})
+    elif is_memory:
+        address_registers = frozenset({arm.ARM_REG_SP if name.endswith(("push", "pop")) else registers[0]})
+    else:
+        address_registers = frozenset()
+    listed = len(registers) - (0 if name.endswith(("push", "pop")) else 1)
+    return Instruction(
+        address=item.address,
+        text=f"{item.mnemonic} {item.op_str}".strip(),
+        kind=kind,
+        reads=reads,
+        writes=writes,
+        address_registers=address_registers,
+        accumulators=_accumulators(name, kind, registers),
+        registers=max(1, listed) if is_memory and memory is None else 1,
+        register_offset=memory is not None and memory.index != 0,
+        narrow_load=name in _NARROW_LOAD,
+        right_shifted=kind == "alu" and len(operands) > 1 and operands[-1].shift.type in _RIGHT_SHIFTS,
+        conditional=name in ("cbz", "cbnz") or item.cc not in (arm.ARM_CC_INVALID, arm.ARM_CC_AL),
+    )
+
+
+def _base_name(item: Any) -> str:
+    """The mnemonic without width suffix, condition and flag letter, e.g. "ldreq.w" → "ldr"."""
+    return str(item.insn_name())
+
+
+def _kind(item: Any, name: str, writes: frozenset[int]) -> Kind:
+    to_pc = arm.ARM_REG_PC in writes
+    for names, kind in _BY_NAME:
+        if name in names:
+            if to_pc and kind in ("load", "load_multiple"):
+                return "load_pc" if kind == "load" else "pop_pc"
+            return kind
+    if name.startswith("v"):
+        if name in ("vdiv", "vsqrt"):
+            return "float_divide"
+        return "float_multiply_add" if name in ("vmla", "vmls", "vfma", "vfms", "vnmla", "vnmls", "vfnma") else "float"
+    groups = {item.group_name(group) for group in item.groups}
+    if groups & _DSP_GROUPS:
+        return "dsp_multiply" if name.startswith(("smla", "smul", "smua", "smus", "smls", "smm", "umaal")) else "dsp"
+    return "branch" if to_pc else "alu"
+
+
+_BY_NAME: tuple[tuple[set[str], Kind], ...] = (
+    (_MULTIPLY, "multiply"),
+    (_MULTIPLY_ADD, "multiply_add"),
+    (_MULTIPLY_LONG, "multiply_long"),
+    (_DIVIDE, "divide"),
+    (_LOAD, "load"),
+    (_STORE, "store"),
+    ({"ldrd"}, "load_double"),
+    ({"strd"}, "store_double"),
+    (_LOAD_MULTIPLE, "load_multiple"),
+    (_STORE_MULTIPLE, "store_multiple"),
+    (_BRANCH, "branch"),
+    (_BRANCH_LINK, "branch_link"),
+    (_TABLE_BRANCH, "table_branch"),
+)
+
+
+def _accumulators(name: str, kind: Kind, registers: list[int]) -> frozenset[int]:
+    if name in ("smlal", "umlal") or name.startswith(("smlald", "smlsld", "smlalb", "smlalt")):
+        return frozenset(registers[:2])
+    if kind in ("multiply_add", "dsp_multiply") and len(registers) == 4:
+        return frozenset(registers[3:])
+    return frozenset()

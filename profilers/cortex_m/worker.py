@@ -1,0 +1,107 @@
+"""The process that emulates, and the profiler's end of the pipe to it: one line of JSON there, one back.
+
+The worker stays warm between jobs. It may hang or die with an image: the time-out kills it, the caller gets a
+`DeviceError`, and the next job starts a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from dataclasses import dataclass, field
+
+from rena_kws.errors import DeviceError
+from rena_kws.profilers.cortex_m.job import Job, JobResult
+
+# The child finds modules where this process does, whatever its working directory holds.
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rena_kws.profilers.cortex_m.worker import main; main()"
+
+
+@dataclass
+class EmulatorProcess:
+    """A worker, started at the first job. Safe to share between threads; a forked copy starts its own."""
+
+    timeout_s: float = 120.0
+    _process: subprocess.Popen[str] | None = None
+    _owner_pid: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, job: Job) -> JobResult:
+        """Emulate a job. Raises `DeviceError` where the worker dies or takes longer than `timeout_s`."""
+        with self._lock:
+            process = self._started()
+            expired = threading.Event()
+
+            def expire() -> None:
+                expired.set()
+                process.kill()
+
+            timer = threading.Timer(self.timeout_s, expire)
+            timer.daemon = True
+            timer.start()
+            try:
+                answer = _exchange(process, job.to_json())
+            finally:
+                timer.cancel()
+            if answer:
+                return JobResult.from_json(answer)
+            status = process.wait()
+            self._process = None
+            if expired.is_set():
+                raise DeviceError(f"the emulation took longer than its {self.timeout_s:g} s and was stopped")
+            raise DeviceError(f"the emulator's process ended with status {status} in the middle of a job")
+
+    def _started(self) -> subprocess.Popen[str]:
+        alive = self._process is not None and self._owner_pid == os.getpid() and self._process.poll() is None
+        if self._process is None or not alive:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+            )
+            self._owner_pid = os.getpid()
+            weakref.finalize(self, _end, self._process, self._owner_pid)
+        return self._process
+
+
+def _exchange(process: subprocess.Popen[str], request: str) -> str:
+    """One line to the worker and its answer; empty where it is gone."""
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(request + "\n")
+        process.stdin.flush()
+        return process.stdout.readline()
+    except (BrokenPipeError, OSError):
+        return ""
+
+
+def _end(process: subprocess.Popen[str], owner_pid: int) -> None:
+    if owner_pid != os.getpid():
+        return
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            try:
+                pipe.close()
+            except OSError:
+                pass  # an unsent request to a process that is gone
+
+
+def main() -> None:
+    """The worker: jobs from standard input until it closes."""
+    from rena_kws.profilers.cortex_m.emulator import execute, load_tracer
+
+    # Whatever a library prints must not end up between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    library = load_tracer()
+    for line in sys.stdin:
+        answers.write(execute(Job.from_json(line), library).to_json() + "\n")
+        answers.flush()

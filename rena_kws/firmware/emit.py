@@ -1,0 +1,153 @@
+"""A model → C99: the constants and one function a layer, beside the kernel files they need.
+
+`generate` reads the graph, lowers every operator to kernel calls, plans the arena, and prints. The same model and name give
+the same bytes. Every symbol and file name starts with the name: in the kernel templates of `c/` the prefix `kws_` stands
+for it, so two models can share an image.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+from rena_kws.artifacts import ConvertedModel, Firmware, FirmwareLayer, Port
+from rena_kws.errors import ModelError
+from rena_kws.firmware.emit_c import comment, constant, initializer
+from rena_kws.firmware.emit_header import header
+from rena_kws.firmware.graph import Graph, Op, Tensor, read_graph
+from rena_kws.firmware.lower import lower
+from rena_kws.firmware.memory_plan import MemoryPlan, plan
+from rena_kws.firmware.operands import Call
+
+MAX_NAME_LENGTH = 40
+LICENCE_LINE = "/* SPDX-License-Identifier: MIT-0"
+
+
+def generate(model: ConvertedModel, name: str = "kws_model") -> Firmware:
+    """The C sources of an int8 .tflite model. Raises `ModelError` for a model or name that cannot be used."""
+    if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{MAX_NAME_LENGTH - 1}}}", name):
+        raise ModelError(f"name {name!r}: it must be a C identifier of at most {MAX_NAME_LENGTH} letters, digits and _")
+    graph = read_graph(model)
+    try:
+        return _generate(graph, name)
+    except ModelError as error:
+        raise ModelError(f"{model.name}: {error}") from None
+
+
+def _generate(graph: Graph, name: str) -> Firmware:
+    calls = {op.index: lower(graph, op) for op in graph.ops}
+    scratch = {index: max((call.scratch_bytes for call in group), default=0) for index, group in calls.items()}
+    memory = plan(graph, scratch)
+    steps = [(op, calls[op.index]) for op in graph.ops if calls[op.index]]
+    layers = tuple(
+        FirmwareLayer(_layer_symbol(name, position), _layer_name(graph, op), op.name, graph.macs(op))
+        for position, (op, _) in enumerate(steps)
+    )
+    inputs = tuple(_port(graph, memory, index) for index in graph.inputs)
+    outputs = tuple(_port(graph, memory, index) for index in graph.outputs)
+    families = sorted({call.family for _, group in steps for call in group})
+    sources = {
+        f"{name}.h": header(name, memory.arena_bytes, inputs, outputs, layers),
+        f"{name}.c": _model_source(graph, memory, name, steps, families),
+        **_kernel_sources(name, families),
+    }
+    return Firmware(name, sources, memory.arena_bytes, inputs, outputs, layers)
+
+
+def _layer_symbol(name: str, position: int) -> str:
+    return f"{name}_layer_{position}"
+
+
+def _layer_name(graph: Graph, op: Op) -> str:
+    """The tensor a layer writes; converters join the names of fused operators with `;`, the first is enough."""
+    return graph.tensors[op.outputs[0]].name.split(";")[0] or f"{op.name.lower()}_{op.index}"
+
+
+def _port(graph: Graph, memory: MemoryPlan, index: int) -> Port:
+    tensor = graph.tensors[index]
+    if index not in memory.tensors:
+        raise ModelError(f"the output {tensor.name!r} is a constant; supported are computed outputs")
+    if tensor.dtype != "int8" or len(tensor.scales) != 1:
+        raise ModelError(
+            f"tensor {tensor.name!r} is {tensor.dtype}; supported are int8 inputs and outputs with one scale"
+            " (convert with inference_input_type and inference_output_type int8)"
+        )
+    return Port(memory.tensors[index].offset, tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)
+
+
+def _model_source(
+    graph: Graph, memory: MemoryPlan, name: str, steps: Sequence[tuple[Op, Sequence[Call]]], families: Sequence[str]
+) -> str:
+    """`{name}.c`: for each layer its constants and its function, then the function that runs them in order."""
+    lines = [
+        f"{LICENCE_LINE}",
+        " *",
+        f" * The network {name}: constants, one function a layer, and {name}_run. Generated; not for editing.",
+        " */",
+        f'#include "{name}.h"',
+        "",
+        *(f'#include "{name}_{family}.h"' for family in families),
+        "",
+    ]
+    shared: dict[int, str] = {}
+    for position, (op, group) in enumerate(steps):
+        lines += _layer(graph, memory, name, position, op, group, shared)
+    lines += [f"void {name}_run(void *arena)", "{"]
+    lines += [f"    {_layer_symbol(name, position)}(arena);" for position in range(len(steps))]
+    return "\n".join([*lines, "}", ""])
+
+
+def _layer(
+    graph: Graph, memory: MemoryPlan, name: str, position: int, op: Op, group: Sequence[Call], shared: dict[int, str]
+) -> list[str]:
+    """The constants and the function of one layer. `shared`: constant operand → its C name, across layers."""
+    out = graph.tensors[op.outputs[0]]
+    macs = graph.macs(op)
+    shape = " x ".join(str(size) for size in out.shape)
+    lines = [comment(f"{op.name} {_layer_name(graph, op)}: output {shape}" + (f", {macs} MACs" if macs else ""))]
+    statements = []
+    for number, call in enumerate(group):
+        prefix = f"layer_{position}" + (f"_{number}" if len(group) > 1 else "")
+        for index in call.operands:
+            tensor = graph.tensors[memory.storage[index]]
+            if tensor.data is not None and tensor.index not in shared:
+                shared[tensor.index] = f"tensor_{tensor.index}"
+                lines.append(constant(shared[tensor.index], tensor.data))
+        definitions, members = initializer(call.fields, prefix)
+        lines += definitions
+        lines += [f"static const {name}_{call.struct}_params {prefix}_params = {members};"]
+        arguments = [f"&{prefix}_params", *(str(value) for value in call.arguments)]
+        arguments += [_address(graph.tensors[index], memory, shared) for index in call.operands]
+        if call.scratch_bytes:
+            arguments.append(f"(int8_t *)arena + {memory.scratch[op.index].offset}")
+        statements.append(f"    {name}_{call.function}({', '.join(arguments)});")
+    return [*lines, f"void {_layer_symbol(name, position)}(void *arena)", "{", *statements, "}", ""]
+
+
+def _address(tensor: Tensor, memory: MemoryPlan, shared: Mapping[int, str]) -> str:
+    constant_name = shared.get(memory.storage[tensor.index])
+    return constant_name or f"(int8_t *)arena + {memory.tensors[tensor.index].offset}"
+
+
+_INCLUDE = re.compile(r'^#include "kws_(\w+)\.h"', re.MULTILINE)
+
+
+def _kernel_sources(name: str, families: Sequence[str]) -> dict[str, str]:
+    """The kernel files of `families` and of what they include, renamed from `kws_` to `name_`."""
+    folder = resources.files("rena_kws.firmware.c")
+    texts: dict[str, str] = {}
+    wanted = list(families)
+    while wanted:
+        family = wanted.pop()
+        for suffix in (".h", ".c"):
+            file = folder / f"kws_{family}{suffix}"
+            if f"{family}{suffix}" not in texts and file.is_file():
+                texts[f"{family}{suffix}"] = file.read_text(encoding="utf-8")
+                wanted += _INCLUDE.findall(texts[f"{family}{suffix}"])
+    return {f"{name}_{file}": _renamed(text, name) for file, text in sorted(texts.items())}
+
+
+def _renamed(text: str, name: str) -> str:
+    prefixes = {"kws_": f"{name}_", "KWS_": f"{name.upper()}_"}
+    return re.sub(r"\b(kws_|KWS_)", lambda match: prefixes[match[1]], text)

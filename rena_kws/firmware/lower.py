@@ -1,0 +1,25 @@
+"""Operator → kernel calls: the seam between TFLite's operators and the kernel families in `c/`.
+
+A new operator is one function in a `lower_*` module and one line in its table. A faster kernel for some core is another C
+file behind the same header; nothing here changes.
+"""
+
+from __future__ import annotations
+
+from rena_kws.errors import ModelError
+from rena_kws.firmware import lower_elementwise, lower_layers
+from rena_kws.firmware.graph import Graph, Op
+from rena_kws.firmware.operands import Call, Operands
+
+_LOWERINGS = {**lower_layers.LOWERINGS, **lower_elementwise.LOWERINGS}
+
+SUPPORTED_OPS = tuple(sorted(_LOWERINGS))
+
+
+def lower(graph: Graph, op: Op) -> tuple[Call, ...]:
+    """The kernel calls that run `op`; none for an operator that only changes a shape. Raises `ModelError`."""
+    if op.name not in _LOWERINGS:
+        tensor = graph.tensors[op.outputs[0]]
+        supported = ", ".join(SUPPORTED_OPS)
+        raise ModelError(f"operator {op.index} {op.name}, which gives tensor {tensor.name!r}; supported are {supported}")
+    return _LOWERINGS[op.name](Operands(graph, op))

@@ -1,0 +1,232 @@
+"""C and assembly sources in, a linked Cortex-M image (ELF) or a host library out; the same sources are compiled once.
+
+The image has no start-up code and no vectors: whoever runs it sets the stack pointer and calls a function. Results are
+kept in `cache_dir()` under the hash of everything that shapes them, written aside and then renamed, so that parallel
+processes may compile the same thing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from rena_kws.errors import CandidateError, UnavailableError
+
+Optimize = Literal["speed", "balanced", "size"]
+
+_LEVELS: Mapping[Optimize, str] = {"speed": "-O3", "balanced": "-O2", "size": "-Os"}
+# Freestanding clang comes without string.h. The built-ins let it expand small copies in place, as a hosted compiler does;
+# -ffreestanding alone would turn each into a call.
+_STRING_H = """#ifndef STRING_H
+#define STRING_H
+#include <stddef.h>
+void *memcpy(void *restrict to, const void *restrict from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
+void *memset(void *to, int value, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+#define memcpy __builtin_memcpy
+#define memmove __builtin_memmove
+#define memset __builtin_memset
+#define memcmp __builtin_memcmp
+#endif
+"""
+_LINKER_SCRIPT = """SECTIONS
+{{
+    . = {flash_origin:#x};
+    .text : {{ *(.text .text.*) }}
+    .rodata : {{ *(.rodata .rodata.*) }}
+    flash_end = ALIGN(4);
+    . = {ram_origin:#x};
+    .data : AT(flash_end) {{ *(.data .data.*) }}
+    .bss (NOLOAD) : {{ *(.bss .bss.* COMMON) }}
+    /DISCARD/ : {{ *(.ARM.exidx* .ARM.extab* .eh_frame* .comment .debug*) }}
+}}
+"""
+_COMMON_FLAGS = (
+    "-std=c99",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-unwind-tables",
+    "-fno-asynchronous-unwind-tables",
+    "-Wl,--gc-sections",
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an image is linked for: the core's name ("cortex-m4"), its DSP extension, and where flash and RAM begin."""
+
+    core: str
+    dsp: bool = False
+    flash_origin: int = 0x08000000
+    ram_origin: int = 0x20000000
+
+
+class Toolchain(ABC):
+    """Compiles sources for a Cortex-M."""
+
+    @abstractmethod
+    def unavailable(self) -> str | None:
+        """Why this toolchain cannot be used here and what to install, or None."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """The compiler and its version; part of the cache's key and of a measurement's environment."""
+
+    @abstractmethod
+    def command(self, target: Target, optimize: Optimize) -> list[str]:
+        """The compiler and the flags that depend on target and optimisation."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Headers that the compiler lacks; kept out of the sources, on the system include path."""
+        return {}
+
+    def compile(self, sources: Mapping[str, str], target: Target, *, entry: str, optimize: Optimize = "speed") -> Path:
+        """The path of the linked ELF. `sources`: file name → text; .c, .s and .S are compiled, the rest is included.
+
+        Everything that `entry` does not reach is left out. The file belongs to the cache: read it, do not change it.
+        Raises `UnavailableError` without a compiler, `CandidateError` with the first diagnostic where it refuses.
+        """
+        reason = self.unavailable()
+        if reason:
+            raise UnavailableError(reason)
+        script = _LINKER_SCRIPT.format(**asdict(target))
+        command = [*self.command(target, optimize), *_COMMON_FLAGS, f"-Wl,-e,{entry}", "-Wl,-T,link.ld"]
+        return _build(self.identity, command, sources, {"link.ld": script}, self.headers(), "image.elf")
+
+
+class ZigToolchain(Toolchain):
+    """clang and lld from the pip wheel `ziglang`. Its compiler_rt brings memcpy, memset and the __aeabi helpers."""
+
+    def unavailable(self) -> str | None:
+        found = importlib.util.find_spec("ziglang")
+        return None if found else "the compiler is missing: pip install ziglang"
+
+    @property
+    def identity(self) -> str:
+        return f"ziglang {version('ziglang')}"
+
+    def command(self, target: Target, optimize: Optimize) -> list[str]:
+        cpu = target.core.replace("-", "_") + ("-dsp" if target.core == "cortex-m33" and not target.dsp else "")
+        return [
+            *(sys.executable, "-m", "ziglang", "cc"),
+            *("-target", "thumb-freestanding-eabi", f"-mcpu={cpu}"),
+            *(_LEVELS[optimize], "-ffreestanding", "-fno-sanitize=all"),
+        ]
+
+    def headers(self) -> Mapping[str, str]:
+        return {"string.h": _STRING_H}
+
+
+class GccToolchain(Toolchain):
+    """arm-none-eabi-gcc with newlib, where it is on PATH."""
+
+    program = "arm-none-eabi-gcc"
+
+    def unavailable(self) -> str | None:
+        return None if shutil.which(self.program) else f"{self.program} is not on PATH: install Arm's GNU toolchain"
+
+    @property
+    def identity(self) -> str:
+        return f"{self.program} {_gcc_version(self.program)}"
+
+    def command(self, target: Target, optimize: Optimize) -> list[str]:
+        cpu = target.core + ("+nodsp" if target.core == "cortex-m33" and not target.dsp else "")
+        return [self.program, f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=soft", _LEVELS[optimize], "-nostartfiles"]
+
+
+def compile_host_library(sources: Mapping[str, str], *, optimize: Optimize = "balanced") -> Path:
+    """The path of a shared library for this computer, to load with ctypes. Same sources and cache as `compile`."""
+    zig = ZigToolchain()
+    reason = zig.unavailable()
+    if reason:
+        raise UnavailableError(reason)
+    suffix = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+    command = [sys.executable, "-m", "ziglang", "cc", "-shared", _LEVELS[optimize], "-std=c99", "-fno-sanitize=all"]
+    if sys.platform != "win32":
+        command.append("-fPIC")
+    return _build(zig.identity, command, sources, {}, {}, f"library{suffix}")
+
+
+def cache_dir() -> Path:
+    """Where compiled results are kept: $RENA_KWS_CACHE, else rena-kws in the user's cache folder."""
+    chosen = os.environ.get("RENA_KWS_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "rena-kws"
+
+
+@cache
+def _gcc_version(program: str) -> str:
+    answer = subprocess.run([program, "-dumpfullversion"], capture_output=True, text=True, check=True)
+    return answer.stdout.strip()
+
+
+def _build(
+    identity: str,
+    command: Sequence[str],
+    sources: Mapping[str, str],
+    inputs: Mapping[str, str],
+    headers: Mapping[str, str],
+    output: str,
+) -> Path:
+    """Run the compiler in a folder of its own unless the cache holds its result; the path of `output`."""
+    recipe = [identity, command[1:], sorted(sources.items()), sorted(inputs.items()), sorted(headers.items()), output]
+    key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
+    built = cache_dir() / "built" / f"{key[:32]}-{output}"
+    if built.exists():
+        return built
+    try:
+        built.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=built.parent, prefix="compile-") as folder:
+            # Relative names only: what the compiler sees does not depend on where the cache lies.
+            work = Path(folder)
+            _write(work, {**sources, **inputs})
+            _write(work / "system", headers)
+            compiled = [name for name in sources if name.endswith((".c", ".s", ".S"))]
+            arguments = [*command, *(["-isystem", "system"] if headers else []), *compiled, "-o", output]
+            _run(arguments, work)
+            os.replace(work / output, built)
+    except OSError as error:
+        raise UnavailableError(f"cannot write to the cache {built.parent}: {error} (set RENA_KWS_CACHE)") from None
+    return built
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _run(arguments: Sequence[str], folder: Path) -> None:
+    zig_cache = str(cache_dir() / "zig")
+    environment = {"ZIG_GLOBAL_CACHE_DIR": zig_cache, "ZIG_LOCAL_CACHE_DIR": zig_cache} | dict(os.environ)
+    done = subprocess.run(
+        arguments,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        first = next((line for line in lines if "error" in line), lines[0] if lines else "no diagnostic")
+        raise CandidateError(f"the compiler refused the sources (status {done.returncode}): {first}")

@@ -1,0 +1,74 @@
+"""An architecture as a Keras model: convolution → BatchNorm → ReLU, through the assembly the cost graph also uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from rena_kws.artifacts import BuiltModel
+from rena_kws.spec.architecture import Architecture, Shape
+from rena_kws.spec.assemble import assemble
+
+BATCH_NORM_MOMENTUM = 0.9
+"""A candidate trains for a few hundred steps; Keras' default 0.99 would still hold the initial statistics then."""
+
+
+def build(architecture: Architecture, batch_size: int | None = None) -> BuiltModel:
+    """Build the network with fresh weights from Keras' random state (`keras.utils.set_random_seed` repeats them).
+
+    Input float32 (batch, height, width, channels), output class probabilities (batch, classes). `batch_size` None, for
+    training, accepts any batch; 1 makes the batch static, which the TFLite converter needs to keep dilated convolutions
+    whole. Models of one architecture have the same weights in the same order: `a.set_weights(b.get_weights())`.
+    """
+    inputs, outputs = assemble(architecture, _KerasFactory(batch_size))
+    return BuiltModel(architecture, keras.Model(inputs, outputs, name=f"kws_{architecture.id}"))
+
+
+class _KerasFactory:
+    """A layer factory (see `assemble`) of Keras layers."""
+
+    def __init__(self, batch_size: int | None) -> None:
+        self._batch_size = batch_size
+
+    def input(self, shape: Shape) -> Any:
+        return keras.Input(batch_shape=(self._batch_size, *shape), name="input")
+
+    def conv(
+        self,
+        x: Any,
+        channels: int,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        dilation: int,
+        relu: bool,
+        name: str,
+    ) -> Any:
+        # The bias would be lost in BatchNorm's mean.
+        layer = keras.layers.Conv2D(channels, kernel, stride, "same", dilation_rate=dilation, use_bias=False, name=name)
+        return _normalise(layer(x), relu, name)
+
+    def depthwise(self, x: Any, kernel: tuple[int, int], stride: tuple[int, int], name: str) -> Any:
+        layer = keras.layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, name=name)
+        return _normalise(layer(x), True, name)
+
+    def pool(self, x: Any, kind: str, kernel: tuple[int, int], stride: tuple[int, int], name: str) -> Any:
+        pooling = keras.layers.AveragePooling2D if kind == "avg_pool" else keras.layers.MaxPooling2D
+        return pooling(kernel, stride, "same", name=name)(x)
+
+    def add(self, xs: list[Any], name: str) -> Any:
+        return keras.layers.Add(name=name)(xs)
+
+    def flatten(self, x: Any, name: str) -> Any:
+        return keras.layers.Flatten(name=name)(x)
+
+    def global_average(self, x: Any, name: str) -> Any:
+        return keras.layers.GlobalAveragePooling2D(name=name)(x)
+
+    def dense(self, x: Any, units: int, activation: str, name: str) -> Any:
+        return keras.layers.Dense(units, activation=activation, name=name)(x)
+
+
+def _normalise(x: Any, relu: bool, name: str) -> Any:
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x

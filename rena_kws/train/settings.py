@@ -1,0 +1,49 @@
+"""The training recipe as data. No TensorFlow here: a search's settings are read long before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a batch of features is varied, anew in every epoch. Zero switches an item off.
+
+    Lengths are frames and coefficients (or mel bands); `noise` and `channel` are in standard deviations of the
+    coefficient over the training set. `mixup` is the α of the Beta distribution of mixup (arXiv 1710.09412), the masks
+    are SpecAugment's (arXiv 1904.08779).
+    """
+
+    time_shift_frames: int = 5
+    time_stretch: float = 0.15
+    time_masks: int = 1
+    time_mask_frames: int = 6
+    frequency_masks: int = 1
+    frequency_mask_bands: int = 1
+    noise: float = 0.1
+    channel: float = 0.2
+    mixup: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a network is trained: AdamW, warm-up then a cosine to zero, an average of the weights.
+
+    `max_seconds` shortens the schedule instead of cutting it: the learning rate follows whichever is further, epochs or
+    time. A run that it touches is repeatable only as far as the clock is.
+
+    A candidate whose best validation accuracy is under `reject_below` after `reject_after` of its schedule stops there.
+    """
+
+    epochs: int = 40
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    warmup_fraction: float = 0.05
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.1
+    average_decay: float = 0.99
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    reject_after: float = 0.25
+    reject_below: float = 0.0
+    max_seconds: float | None = None
+    seed: int = 0

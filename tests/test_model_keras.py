@@ -1,0 +1,93 @@
+"""Keras models against the cost graph: what is trained is what is costed."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rena_kws.controller.random_search import RandomSearch
+from rena_kws.spec.architecture import Architecture, Layer
+from rena_kws.spec.cost_graph import cost
+from rena_kws.spec.search_space import SearchSpace, seed_architecture
+
+keras = pytest.importorskip("keras")
+from rena_kws.model.keras_model import build  # noqa: E402
+
+EVERY_KIND = Architecture(
+    5,
+    (
+        Layer("conv2d", (0,), kernel_h=10, kernel_w=4, stride=(2, 1), channels=8),
+        Layer("ds_conv2d", (1,), kernel_h=3, kernel_w=3, stride=(2, 2), channels=12),
+        Layer("add", (2, 1, 0)),
+        Layer("dilated_conv2d", (3,), kernel_h=3, kernel_w=1, dilation=4, channels=12),
+        Layer("add", (4, 3)),
+        Layer("avg_pool", (5,), kernel_h=3, kernel_w=2, stride=(2, 1)),
+        Layer("max_pool", (6,), kernel_h=2, kernel_w=2, stride=(2, 2)),
+        Layer("dense", (7,), channels=16),
+        Layer("dense", (8,), channels=8),
+    ),
+)
+
+
+def networks(count: int) -> list[Architecture]:
+    walker = RandomSearch(SearchSpace(max_layers=8), seed_architecture(12), 7, lambda a: cost(a).params < 100_000)
+    return [EVERY_KIND, *(walker.ask().architecture for _ in range(count))]
+
+
+def folded_params_and_macs(model: Any) -> tuple[int, int]:
+    """Counted from the Keras layers themselves: kernels, one bias a channel, and kernel uses by output position."""
+    params = macs = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense):
+            kernel = prod(layer.kernel.shape)
+            params += kernel + layer.output.shape[-1]
+            macs += kernel * prod(layer.output.shape[1:-1])
+    return params, macs
+
+
+@pytest.mark.parametrize("architecture", networks(12), ids=lambda a: a.id)
+def test_cost_graph_and_shapes_agree_with_keras(architecture: Architecture) -> None:
+    model = build(architecture, batch_size=1).keras_model
+    figures = cost(architecture)
+    assert (figures.params, figures.macs) == folded_params_and_macs(model)
+    for op in figures.ops:
+        layer = model.get_layer(op.name)
+        expected = op.output_shape if len(layer.output.shape) == 4 else op.output_shape[2:]
+        assert layer.output.shape == (1, *expected)
+    assert model.output_shape == (1, architecture.classes)
+
+
+def test_static_and_free_batch_share_weights() -> None:
+    keras.utils.set_random_seed(0)
+    free, static = build(EVERY_KIND).keras_model, build(EVERY_KIND, batch_size=1).keras_model
+    static.set_weights(free.get_weights())
+    clips = np.random.default_rng(0).normal(size=(3, 49, 10, 1)).astype(np.float32)
+    together = np.asarray(free(clips, training=False))
+    one_by_one = np.concatenate([np.asarray(static(clip[None], training=False)) for clip in clips])
+    assert together == pytest.approx(one_by_one, abs=1e-5)
+    assert together.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert [w.path.split("/", 1)[-1] for w in free.weights] == [w.path.split("/", 1)[-1] for w in static.weights]
+
+
+def test_every_kind_trains() -> None:
+    """A gradient step on the CPU reaches every weight, the dilated convolution's included."""
+    keras.utils.set_random_seed(1)
+    model = build(EVERY_KIND).keras_model
+    before = [np.array(w) for w in model.trainable_weights]
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    rng = np.random.default_rng(1)
+    clips, labels = rng.normal(size=(16, 49, 10, 1)).astype(np.float32), rng.integers(0, 5, 16)
+    model.fit(clips, labels, batch_size=8, epochs=1, verbose=0)
+    changed = [bool(np.any(old != np.array(new))) for old, new in zip(before, model.trainable_weights, strict=True)]
+    assert all(changed), [w.path for w, c in zip(model.trainable_weights, changed, strict=True) if not c]
+
+
+def test_equal_seeds_build_equal_weights() -> None:
+    weights = []
+    for _ in range(2):
+        keras.utils.set_random_seed(3)
+        weights.append(build(seed_architecture(12)).keras_model.get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
