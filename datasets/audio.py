@@ -42,7 +42,7 @@ def resample(audio: FloatArray, rate_hz: int) -> FloatArray:
 
 
 def fit(audio: FloatArray, place: Literal["centre", "start"] = "centre") -> FloatArray:
-    """Exactly one second of `audio`, within ±1: the shorter is padded with zeros, of the longer the loudest second kept."""
+    """Exactly one second of `audio`, within ±1: zeros around a shorter one, the loudest second of a longer one."""
     if len(audio) > CLIP_SAMPLES:
         energy = np.concatenate(([0.0], np.cumsum(audio.astype(np.float64) ** 2)))
         start = int(np.argmax(energy[CLIP_SAMPLES:] - energy[:-CLIP_SAMPLES]))

@@ -48,7 +48,9 @@ def voices() -> dict[str, str]:
     """
     names = sorted(path.name for path in (_data() / "voices" / "!v").iterdir())
     if not names:
-        raise UnavailableError(f"eSpeak NG's data in {_data()} has no voices: pip install --force-reinstall espeakng-loader")
+        raise UnavailableError(
+            f"eSpeak NG's data in {_data()} has no voices: pip install --force-reinstall espeakng-loader"
+        )
     people = {name: name if name[:-1] in ("f", "m") else name.rstrip("0123456789") for name in names}
     return {name: person for name, person in people.items() if person not in _NOT_HUMAN}
 

@@ -32,6 +32,8 @@ def main() -> None:
     rate_hz = espeak.espeak_Initialize(_SYNCHRONOUS, 0, job["data"].encode(), _DONT_EXIT)
     if rate_hz <= 0:
         sys.exit(f"eSpeak NG does not start with its data in {job['data']}")
+    if hasattr(espeak, "espeak_ng_SetRandSeed"):  # Breath noise is otherwise seeded with the time of day.
+        espeak.espeak_ng_SetRandSeed(ctypes.c_long(1))
     sounds = [_speak(espeak, *utterance) for utterance in job["utterances"]]
     out = sys.stdout.buffer
     out.write(json.dumps({"rate_hz": rate_hz, "samples": [len(sound) for sound in sounds]}).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""What datasets made of sound files share: a list of recordings decides everything, reading them is the same for all."""
+"""What datasets made of sound files share: a list of recordings decides everything; reading them is always the same."""
 
 from __future__ import annotations
 

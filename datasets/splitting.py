@@ -36,7 +36,9 @@ def by_speaker(
     check_known(test, known, "test_speakers", where)
     check_known(validation, known, "validation_speakers", where)
     if both := sorted(set(test) & set(validation)):
-        raise DatasetError(f"a speaker is either in test_speakers or in validation_speakers: {', '.join(both)} is in both")
+        raise DatasetError(
+            f"a speaker is either in test_speakers or in validation_speakers: {', '.join(both)} is in both"
+        )
     if not set(known) - set(test) - set(validation):
         raise DatasetError(f"a speaker must be left to train on; {where} has only {', '.join(known) or 'none'}")
     split = {name: "test" for name in test} | {name: "validation" for name in validation}
@@ -47,4 +49,6 @@ def check_known(names: Iterable[str], known: Collection[str], option: str, where
     """Raises `DatasetError` for the first of `names` that `known` lacks."""
     for name in names:
         if name not in known:
-            raise DatasetError(f"option {option} names {name!r}, which {where} lacks (it has: {', '.join(sorted(known))})")
+            raise DatasetError(
+                f"option {option} names {name!r}, which {where} lacks (it has: {', '.join(sorted(known))})"
+            )

@@ -36,7 +36,8 @@ from rena_kws.errors import DatasetError
 OTHER_WORDS = (
     "bed", "bird", "cat", "dog", "happy", "house", "tree", "wow", "follow", "learn", "visual", "forward", "backward",
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "yellow", "garden", "note", "near",
-    "apple", "cup", "top", "mouse", "night", "ghost", "coffee", "window", "paper", "water", "yesterday", "often", "light",
+    "apple", "cup", "top", "mouse", "night", "ghost", "coffee", "window", "paper", "water", "yesterday", "often",
+    "light",
 )  # fmt: skip
 
 _REVISION = 1  # Raise it where the same options start to give other sounds.

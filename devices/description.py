@@ -1,7 +1,7 @@
 """What a device is: a frozen record read from one TOML file, every number with its source, checked by named rules.
 
-A board file gives the fields of `Device` and `MemoryPath`, and in `[sources]` one text for each number. A rule that does
-not hold is one line: device, rule, value, what is allowed.
+A board file gives the fields of `Device` and `MemoryPath`, and in `[sources]` one text for each number. A rule that
+does not hold is one line: device, rule, value, what is allowed.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _FPU_BY_CORE: Mapping[str, tuple[str, ...]] = {
 class MemoryPath:
     """What a board's memory adds to the core's cycles at zero wait states. All zero: no wait states.
 
-    `fetch_stall_share`: extra cycles of instruction fetch per core cycle. The flash's data cache is least recently used:
-    `data_cache_bytes` in lines of `data_cache_line_bytes`; a read of the flash that misses costs `data_miss_cycles`.
+    `fetch_stall_share`: extra cycles of instruction fetch per core cycle. The flash's data cache is least recently
+    used: `data_cache_bytes` in lines of `data_cache_line_bytes`; a read that misses costs `data_miss_cycles`.
     """
 
     fetch_stall_share: float = 0.0
@@ -68,7 +68,7 @@ class Device:
     active_current_ma: float | None = None
     supply_v: float | None = None
     memory: MemoryPath = MemoryPath()
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def as_json(self) -> dict[str, Any]:
         """The device as plain JSON types."""
@@ -87,7 +87,9 @@ def parse(name: str, text: str) -> Device:
     _check_fields(name, "memory.", memory, MemoryPath, ())
     for field_name, source in sources.items():
         if not isinstance(source, str) or not source.strip():
-            _refuse(name, "source-text", f"sources.{field_name}", source, "a text that says where the number comes from")
+            _refuse(
+                name, "source-text", f"sources.{field_name}", source, "a text that says where the number comes from"
+            )
     device = Device(name=name, memory=MemoryPath(**memory), sources=sources, **table)
     for rule in RULES:
         rule(device)
@@ -158,7 +160,12 @@ def _whole_pages(device: Device) -> None:
 
 
 def _apart(device: Device) -> None:
-    if device.flash_origin is None or device.flash_bytes is None or device.ram_origin is None or device.ram_bytes is None:
+    if (
+        device.flash_origin is None
+        or device.flash_bytes is None
+        or device.ram_origin is None
+        or device.ram_bytes is None
+    ):
         return
     flash_end, ram_end = device.flash_origin + device.flash_bytes, device.ram_origin + device.ram_bytes
     if device.flash_origin < ram_end and device.ram_origin < flash_end:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rena_kws.devices.description import Device
 
 from rena_kws import registry
 from rena_kws.artifacts import ConvertedModel, Measurement
-from rena_kws.devices.description import Device
 from rena_kws.errors import ModelError
 
 
@@ -33,12 +33,14 @@ class Profiler(ABC):
         """
 
 
+def profiler_for(device: Device) -> Profiler:
+    """The profiler that measures on `device`: one instance a process, so that what it keeps warm stays warm."""
+    return _instance(device.profiler)
+
+
 @cache
-def profiler_for(device: Device | str) -> Profiler:
-    """The profiler that measures on `device` (or that a registered name stands for), one instance a process."""
-    if isinstance(device, Device):
-        return profiler_for(device.profiler)
-    profiler = registry.load("profilers", device)()
+def _instance(name: str) -> Profiler:
+    profiler = registry.load("profilers", name)()
     assert isinstance(profiler, Profiler)
     return profiler
 
@@ -46,7 +48,7 @@ def profiler_for(device: Device | str) -> Profiler:
 def batch_of(inputs: NDArray[Any] | None, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     """`inputs` as (batch, *shape[1:]), checked against the model's input `shape` and `dtype`; zeros(1) for None.
 
-    `shape` begins with the model's static batch of one. A flat or otherwise shaped sample of the right size is accepted.
+    `shape` begins with the model's static batch of one. A flat or otherwise shaped sample of the right size will do.
     """
     sample = tuple(shape[1:])
     if inputs is None:

@@ -1,4 +1,4 @@
-"""The one place that decides which package runs .tflite files: `ai_edge_litert`, or `tflite_runtime` where that is installed.
+"""The one place that decides which package runs .tflite files: `ai_edge_litert`, else `tflite_runtime`.
 
 Everything else imports `Interpreter` from here. The two packages share the class's interface.
 """

@@ -83,7 +83,8 @@ class WorkerPool(Executor):
                 worker = worker or self._start()
                 task.future.set_result(worker.run(task, self._timeout_s))
             except (BrokenProcessPool, WorkerLostError) as error:
-                worker = self._end(worker)
+                self._end(worker)
+                worker = None
                 lost = "the worker process died (it crashed, or was killed for its memory)"
                 task.future.set_exception(error if isinstance(error, WorkerLostError) else WorkerLostError(lost))
             except BaseException as error:

@@ -1,6 +1,6 @@
 """What tests share: the reference material, tools that a machine may lack, and a cache that is not the user's.
 
-`RENA_KWS_REFERENCE` is the folder with reference models and recordings; tests that need it are skipped where it is unset.
+`RENA_KWS_REFERENCE` is the folder of reference models and recordings; tests that need it are skipped where it is unset.
 `RENA_KWS_REQUIRE=1` makes every such skip a failure: on CI nothing may be left out unseen.
 """
 

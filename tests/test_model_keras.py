@@ -76,12 +76,12 @@ def test_every_kind_trains() -> None:
     """A gradient step on the CPU reaches every weight, the dilated convolution's included."""
     keras.utils.set_random_seed(1)
     model = build(EVERY_KIND).keras_model
-    before = [np.array(w) for w in model.trainable_weights]
+    before = [w.numpy() for w in model.trainable_weights]
     model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
     rng = np.random.default_rng(1)
     clips, labels = rng.normal(size=(16, 49, 10, 1)).astype(np.float32), rng.integers(0, 5, 16)
     model.fit(clips, labels, batch_size=8, epochs=1, verbose=0)
-    changed = [bool(np.any(old != np.array(new))) for old, new in zip(before, model.trainable_weights, strict=True)]
+    changed = [bool(np.any(old != new.numpy())) for old, new in zip(before, model.trainable_weights, strict=True)]
     assert all(changed), [w.path for w, c in zip(model.trainable_weights, changed, strict=True) if not c]
 
 

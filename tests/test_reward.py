@@ -45,7 +45,9 @@ def test_penalty_is_that_of_the_paper() -> None:
 
 
 @given(shares, positive, positive, shares)
-def test_reward_stays_between_nothing_and_the_accuracy(accuracy: float, use: float, value: float, penalty: float) -> None:
+def test_reward_stays_between_nothing_and_the_accuracy(
+    accuracy: float, use: float, value: float, penalty: float
+) -> None:
     for name in ("latency_ms", "intensity_min"):
         limit = Limit(name, value)
         resources = {limit.resource: use}
@@ -83,7 +85,9 @@ def test_any_text_without_a_limit_is_refused_in_one_line(text: str) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("text", ["latency_ms", "latency_ms=", "latency_ms=fast", "latency_ms=0", "ram_bytes=-1", "macs=inf"])
+@pytest.mark.parametrize(
+    "text", ["latency_ms", "latency_ms=", "latency_ms=fast", "latency_ms=0", "ram_bytes=-1", "macs=inf"]
+)
 def test_malformed_limits(text: str) -> None:
     with pytest.raises(LimitError):
         parse_limit(text)

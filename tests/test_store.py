@@ -56,7 +56,9 @@ def test_replay_gives_what_was_appended_in_order(tmp_path_factory: pytest.TempPa
 
 
 @given(st.data())
-def test_a_file_cut_anywhere_keeps_every_whole_line(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_file_cut_anywhere_keeps_every_whole_line(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.mktemp("store") / "trials.jsonl"
     for number in range(3):
         JournalStore(path).append(trial(number))

@@ -1,11 +1,12 @@
 """The timing of each core as data, with the source of each number. How they combine is in cycle_model.py.
 
-`cycles` maps a class of instructions to its own cycles at zero wait states; a class that is missing does not exist on the
-core. Loads and stores of N registers cost their entry + N. Where a manual gives a range, the middle is taken and said.
+`cycles` maps a class of instructions to its own cycles at zero wait states; a class that is missing does not exist on
+the core. Loads and stores of N registers cost their entry + N. Where a manual gives a range, the middle is taken.
 
-Sources: [M0+] Arm DDI0484C; [M3] Arm DDI0337E; [M4] the class model that was checked on NUCLEO-L4R5ZI boards (2.9 % rms on
-nine MLPerf Tiny images), over TI SWCU192 table 3-25 and LLVM's ARMScheduleM4.td; [M33] slothy's cortex_m33.py, measured on
-RP2350; [M7] LLVM's ARMScheduleM7.td and slothy's cortex_m7.py: Arm publishes no table. "recalled" is not read again here.
+Sources: [M0+] Arm DDI0484C; [M3] Arm DDI0337E; [M4] the class model that was checked on NUCLEO-L4R5ZI boards (2.9 % rms
+on nine MLPerf Tiny images), over TI SWCU192 table 3-25 and LLVM's ARMScheduleM4.td; [M33] slothy's cortex_m33.py,
+measured on RP2350; [M7] LLVM's ARMScheduleM7.td and slothy's cortex_m7.py: Arm publishes no table. "recalled": from
+memory, not read again.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class CoreTiming:
     accumulator_latency: int = 1
 
 
-# [M0+] B taken 2, BL 3; the one-cycle multiplier; POP with pc 3 + N (recalled). No MLA, long multiply, divide, TBB, LDRD.
+# [M0+] B taken 2, BL 3; the one-cycle multiplier; POP with pc 3 + N (recalled). No MLA, long multiply, divide, TBB.
 _M0PLUS = CoreTiming(
     name="cortex-m0plus",
     cycles={
@@ -117,8 +118,8 @@ _M4 = CoreTiming(
     address_stall_cycles=1,
 )
 
-# [M33] single issue with latencies; taken branch 3; N registers in about N; +1 for an operand shifted right; divide 2–12: 7.
-# Float as on the M4 (assumed: no source at hand).
+# [M33] single issue with latencies; taken branch 3; N registers in about N; +1 for an operand shifted right; divide
+# 2–12: 7. Float as on the M4 (assumed: no source at hand).
 _M33 = CoreTiming(
     name="cortex-m33",
     cycles={
@@ -139,8 +140,9 @@ _M33 = CoreTiming(
     narrow_load_latency=2,
 )
 
-# [M7] two in a cycle; a predicted branch is free beside another instruction; a mispredicted one costs 6–8: 7. A branch that
-# goes both ways is counted as mispredicted each time it goes the rarer way (an approximation: the predictor is not public).
+# [M7] two in a cycle; a predicted branch is free beside another instruction; a mispredicted one costs 6–8: 7. A branch
+# that goes both ways counts as mispredicted each time it goes the rarer way (an approximation: the predictor is not
+# public). Jumps through a table or a loaded pc count as mispredicted.
 _M7 = CoreTiming(
     name="cortex-m7",
     cycles={

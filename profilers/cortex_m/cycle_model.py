@@ -1,8 +1,8 @@
 """How many cycles a basic block costs on a core at zero wait states, from its instructions' classes.
 
 M0+, M3 and M4 add up in order, with what the instruction before changes (`_in_order`). M33 and M7 issue one or two
-instructions a cycle as operands become ready (`_scoreboard`). Each block starts afresh: a run of loads, an address stall
-and a latency do not reach across its end. An instruction that an IT block skips is counted as if it ran.
+instructions a cycle as operands become ready (`_scoreboard`). Each block starts afresh: a run of loads, an address
+stall and a latency do not reach across its end. An instruction that an IT block skips is counted as if it ran.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rena_kws.errors import CandidateError
 from rena_kws.profilers.cortex_m.cores import CoreTiming
 from rena_kws.profilers.cortex_m.instructions import Instruction, Kind
+
+from rena_kws.errors import CandidateError
 
 _BRANCHES = ("branch", "branch_link", "table_branch", "load_pc", "pop_pc")
 _LOADS = ("load", "load_pc")
@@ -32,7 +33,7 @@ class BlockCost:
 
 
 def block_cost(instructions: Sequence[Instruction], core: CoreTiming, *, dsp: bool, fpu: bool) -> BlockCost:
-    """The cost of a block. Raises `CandidateError` for an instruction that the core, DSP or FPU as given, does not have."""
+    """The cost of a block. Raises `CandidateError` for an instruction that the core does not have as it is fitted."""
     for item in instructions:
         missing = item.kind not in core.cycles
         missing |= item.kind in ("dsp", "dsp_multiply") and not dsp
@@ -90,11 +91,11 @@ def _store_extra(item: Instruction, before: Instruction | None, core: CoreTiming
 
 
 def _scoreboard(instructions: Sequence[Instruction], core: CoreTiming) -> int:
-    """Issue in order, up to `issue_width` a cycle, each no earlier than its operands; cycles until the last has issued."""
+    """Issue in order, up to `issue_width` a cycle, each with its operands ready; cycles until the last is issued."""
     ready: dict[int, int] = {}
     produced_by: dict[int, Kind] = {}
-    cycle, beside = 0, []
-    free = 0
+    cycle, free = 0, 0
+    beside: list[Instruction] = []
     for item in instructions:
         earliest = max((_ready(item, register, ready, produced_by, core) for register in item.reads), default=0)
         extra = core.right_shift_cycles if item.right_shifted else 0

@@ -1,7 +1,7 @@
-"""Runs one function of an image in unicorn. Only the worker process imports this file: unicorn is GPL-2 and images crash.
+"""Runs one function of an image in unicorn. Only the worker process imports this file: unicorn is GPL-2, images crash.
 
 The stack pointer starts at the top of RAM, the argument is the arena, and the return address is a page of its own where
-emulation stops. No start-up code or vectors are needed. Flash is read-only, RAM cannot be executed, all else is unmapped.
+emulation stops. No start-up code or vectors are needed. Flash is read-only, RAM cannot be executed, no more is mapped.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import unicorn
+from rena_kws.profilers.cortex_m.job import BlockCount, Fault, Job, JobResult
 from unicorn import arm_const as arm
-from unicorn.unicorn_py3.unicorn import uclib
+from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
 from rena_kws.firmware.toolchain import compile_host_library
-from rena_kws.profilers.cortex_m.job import BlockCount, Fault, Job, JobResult
 
 _CPU_MODELS = {
     "cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0,
@@ -25,7 +26,7 @@ _CPU_MODELS = {
     "cortex-m33": arm.UC_CPU_ARM_CORTEX_M33,
     "cortex-m7": arm.UC_CPU_ARM_CORTEX_M7,
 }
-_RETURN_PAGE = 0xF0000000
+_RETURN_PAGES = (0x1FFFF000, 0x0FFFF000, 0x07FFF000)  # in the region that every core may execute; one is free
 _PAINT = 0xA5
 _TABLE_SIZE, _CACHE_LINES = 65536, 1024
 _ACCESS = {
@@ -54,7 +55,8 @@ class _Tracer(ctypes.Structure):
         ("owner_at", ctypes.POINTER(ctypes.c_uint16)),
         *((name, ctypes.c_uint32) for name in ("owner_base", "owner_entries", "cache_lines", "line_bytes", "counting")),
         *((name, ctypes.c_uint64) for name in ("halfword_budget", "halfwords", "misses")),
-        *((name, ctypes.c_uint32) for name in ("overflow", "over_budget", "owner", "previous", "previous_size", "used")),
+        *((name, ctypes.c_uint32) for name in ("overflow", "over_budget", "owner", "previous")),
+        *((name, ctypes.c_uint32) for name in ("previous_size", "used")),
         ("lines", ctypes.c_uint32 * _CACHE_LINES),
         ("blocks", _BlockCount * _TABLE_SIZE),
     )
@@ -63,10 +65,8 @@ class _Tracer(ctypes.Structure):
 def load_tracer() -> ctypes.CDLL:
     """tracer.c compiled for this computer."""
     text = resources.files("rena_kws.profilers.cortex_m").joinpath("tracer.c").read_text(encoding="utf-8")
-    library = ctypes.CDLL(str(compile_host_library({"tracer.c": text}, optimize="speed")))
-    library.tracer_create.restype = ctypes.POINTER(_Tracer)
-    library.tracer_destroy.argtypes = [ctypes.c_void_p]
-    library.tracer_close_block.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    library = ctypes.CDLL(str(compile_host_library({"tracer.c": text}, optimize="speed", libc=False)))
+    library.tracer_close_block.argtypes = [ctypes.POINTER(_Tracer), ctypes.c_uint32]
     return library
 
 
@@ -76,26 +76,21 @@ def execute(job: Job, library: ctypes.CDLL) -> JobResult:
     first: _Run | None = None
     quick: _Run | None = None
     stack_bytes = 0
-    try:
-        for data in job.inputs:
-            if first is None:
-                first = run = _Run(job, library, counting=True)
-            else:
-                # A machine of its own: with a hook on reads every load takes the slow path.
-                quick = run = quick or _Run(job, library, counting=False)
-            fault = run.call(data)
-            if fault:
-                return JobResult(fault=fault)
-            stack_bytes = max(stack_bytes, run.stack_bytes())
-            if stack_bytes >= run.stack_space:
-                return JobResult(fault=Fault("the stack ran into the arena or the data below it", run.pc()))
-            outputs.append(run.outputs())
-        blocks, misses = first.counts() if first else ((), 0)
-        return JobResult(outputs=tuple(outputs), stack_bytes=stack_bytes, blocks=blocks, flash_misses=misses)
-    finally:
-        for machine in (first, quick):
-            if machine is not None:
-                library.tracer_destroy(machine.tracer)
+    for data in job.inputs:
+        if first is None:
+            first = run = _Run(job, library, counting=True)
+        else:
+            # A machine of its own: with a hook on reads every load takes the slow path.
+            quick = run = quick or _Run(job, library, counting=False)
+        fault = run.call(data)
+        if fault:
+            return JobResult(fault=fault)
+        stack_bytes = max(stack_bytes, run.stack_bytes())
+        if stack_bytes >= run.stack_space:
+            return JobResult(fault=Fault("the stack ran into the arena or the data below it", run.pc()))
+        outputs.append(run.outputs())
+    blocks, misses = first.counts() if first else ((), 0)
+    return JobResult(outputs=tuple(outputs), stack_bytes=stack_bytes, blocks=blocks, flash_misses=misses)
 
 
 class _Run:
@@ -104,22 +99,24 @@ class _Run:
     def __init__(self, job: Job, library: ctypes.CDLL, counting: bool) -> None:
         self.job, self.library = job, library
         self.access = ""
-        self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
+        self.uc: Any = Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)  # type: ignore[no-untyped-call]
         self.uc.ctl_set_cpu_model(_CPU_MODELS[job.core])
         self.uc.mem_map(job.flash_origin, _pages(job.flash_bytes), unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
         self.uc.mem_map(job.ram_origin, _pages(job.ram_bytes), unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
-        self.uc.mem_map(_RETURN_PAGE, 4096, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
-        self.uc.mem_write(_RETURN_PAGE, b"\xfe\xe7" * 2)
+        taken = ((job.flash_origin, job.flash_bytes), (job.ram_origin, job.ram_bytes))
+        self.return_page = next(p for p in _RETURN_PAGES if all(not a - 4096 < p < a + size for a, size in taken))
+        self.uc.mem_map(self.return_page, 4096, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
+        self.uc.mem_write(self.return_page, b"\xfe\xe7" * 2)
         for segment in job.flash:
             self.uc.mem_write(segment.address, segment.data)
         self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
-        self.tracer = self.library.tracer_create()
+        self.tracer = _Tracer()
         self._set_up_tracer(counting)
         self.stack_bottom = job.arena + job.arena_bytes
         self.stack_space = job.ram_origin + job.ram_bytes - self.stack_bottom
 
     def _set_up_tracer(self, counting: bool) -> None:
-        job, tracer = self.job, self.tracer.contents
+        job, tracer = self.job, self.tracer
         for name in ("reg_read", "reg_write", "emu_stop"):
             setattr(tracer, name, ctypes.cast(getattr(uclib, f"uc_{name}"), ctypes.c_void_p).value)
         tracer.xpsr_register = arm.UC_ARM_REG_XPSR
@@ -140,16 +137,16 @@ class _Run:
         # The binding only takes Python callables; the C functions go to the library itself.
         handle = ctypes.c_size_t()
         pointer = ctypes.cast(function, ctypes.c_void_p)  # type: ignore[arg-type]
-        user = ctypes.cast(self.tracer, ctypes.c_void_p)
+        user = ctypes.c_void_p(ctypes.addressof(self.tracer))
         status = uclib.uc_hook_add(
             self.uc._uch, ctypes.byref(handle), kind, pointer, user, ctypes.c_uint64(begin), ctypes.c_uint64(end)
         )
         if status != unicorn.UC_ERR_OK:
-            raise unicorn.UcError(status)
+            raise UcError(status)  # type: ignore[no-untyped-call]
 
     def call(self, data: Sequence[bytes]) -> Fault | None:
         """Fresh RAM, the inputs in the arena, and one call of the entry function."""
-        job, uc, tracer = self.job, self.uc, self.tracer.contents
+        job, uc, tracer = self.job, self.uc, self.tracer
         uc.mem_write(job.ram_origin, bytes([_PAINT]) * job.ram_bytes)
         for segment in job.ram:
             uc.mem_write(segment.address, segment.data)
@@ -157,17 +154,17 @@ class _Run:
             uc.mem_write(job.arena + offset, content)
         uc.reg_write(arm.UC_ARM_REG_R0, job.arena)
         uc.reg_write(arm.UC_ARM_REG_SP, job.ram_origin + job.ram_bytes)
-        uc.reg_write(arm.UC_ARM_REG_LR, _RETURN_PAGE | 1)
+        uc.reg_write(arm.UC_ARM_REG_LR, self.return_page | 1)
         tracer.halfwords = 0
         try:
-            uc.emu_start(job.entry | 1, _RETURN_PAGE)
-        except unicorn.UcError as error:
+            uc.emu_start(job.entry | 1, self.return_page)
+        except UcError as error:
             return Fault(self.access or str(error).lower(), self.pc())
         if tracer.over_budget:
             return Fault(f"it did not return within {job.instruction_budget} instructions", self.pc())
         if tracer.overflow:
             return Fault(f"it has more basic blocks than the {_TABLE_SIZE // 2} that are counted", self.pc())
-        self.library.tracer_close_block(self.tracer, _RETURN_PAGE)
+        self.library.tracer_close_block(self.tracer, self.return_page)
         return None
 
     def _on_invalid(self, uc: object, access: int, address: int, size: int, value: int, user: object) -> bool:
@@ -188,9 +185,9 @@ class _Run:
         return b"".join(bytes(self.uc.mem_read(self.job.arena + offset, size)) for offset, size in places)
 
     def counts(self) -> tuple[tuple[BlockCount, ...], int]:
-        blocks = (block for block in self.tracer.contents.blocks if block.count)
+        blocks = (block for block in self.tracer.blocks if block.count)
         counted = tuple(BlockCount(b.address, b.size, bool(b.taken), b.owner, b.count) for b in blocks)
-        return counted, int(self.tracer.contents.misses)
+        return counted, int(self.tracer.misses)
 
 
 def _pages(size: int) -> int:

@@ -10,9 +10,9 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
+from rena_kws.profilers.cortex_m.job import Segment
 
 from rena_kws.errors import ModelError
-from rena_kws.profilers.cortex_m.job import Segment
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Image:
-    """`flash` and `ram` are what to load; `flash_bytes` and `ram_bytes` are the sizes of all sections (zeroed ones too).
+    """`flash` and `ram` are what to load; `flash_bytes` and `ram_bytes` the sizes of all sections (zeroed ones too).
 
     Initialised data counts twice: its image lies in flash, and it lives in RAM.
     """

@@ -1,4 +1,4 @@
-"""Thumb machine code in, timing classes out: what the cycle model needs to know of each instruction of a basic block."""
+"""Thumb machine code in, timing classes out: what the cycle model has to know of each instruction of a block."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class BlockCount:
-    """How often a basic block ran under one owner and left one way. `owner` is a number of `Job.owners`, 0 before any."""
+    """How often a basic block ran under one owner and left one way. `owner` is a number of `Job.owners`."""
 
     address: int
     size: int

@@ -1,6 +1,6 @@
 """A .tflite on an emulated Cortex-M: generate C, compile, run in unicorn, count cycles, add up memory.
 
-    model ──generate──► Firmware ──compile──► Image ──emulate──► outputs, block counts, stack ──cycle model──► Measurement
+    model ──generate──► Firmware ──compile──► Image ──emulate──► outputs, block counts ──cycle model──► Measurement
 
 What is compiled is the C that is exported, byte for byte. The first input is counted; the others are only computed.
 """
@@ -15,11 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from rena_kws.artifacts import ConvertedModel, Firmware, LayerCost, Measurement, Port
 from rena_kws.devices.description import Device
-from rena_kws.errors import CandidateError, DoesNotFitError, ModelError, UnavailableError
-from rena_kws.firmware.toolchain import Optimize, Target, Toolchain, ZigToolchain
 from rena_kws.profilers.base import Profiler, batch_of
 from rena_kws.profilers.cortex_m.cores import CORES
 from rena_kws.profilers.cortex_m.cycle_model import BlockCost, block_cost
@@ -27,6 +23,10 @@ from rena_kws.profilers.cortex_m.image import Image, read_image
 from rena_kws.profilers.cortex_m.instructions import decode
 from rena_kws.profilers.cortex_m.job import BlockCount, Job, JobResult
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
+
+from rena_kws.artifacts import ConvertedModel, Firmware, LayerCost, Measurement, Port
+from rena_kws.errors import CandidateError, DoesNotFitError, ModelError, UnavailableError
+from rena_kws.firmware.toolchain import Optimize, Target, Toolchain, ZigToolchain
 
 
 @dataclass(eq=False)
@@ -57,9 +57,8 @@ class CortexMProfiler(Profiler):
         if reason:
             raise UnavailableError(reason)
         if len(firmware.inputs) != 1 or len(firmware.outputs) != 1:
-            raise ModelError(
-                f"a model with one input and one output is needed: it has {len(firmware.inputs)} and {len(firmware.outputs)}"
-            )
+            ports = f"{len(firmware.inputs)} and {len(firmware.outputs)}"
+            raise ModelError(f"a model with one input and one output is needed: it has {ports}")
         batch = batch_of(inputs, firmware.inputs[0].shape, firmware.inputs[0].dtype)
         chip = _Chip.of(device)
         target = Target(chip.core, device.dsp, chip.flash_origin, chip.ram_origin)
@@ -71,12 +70,10 @@ class CortexMProfiler(Profiler):
             where = image.where(result.fault.pc)
             raise CandidateError(f"{firmware.name} failed on {device.name}: {result.fault.reason} (pc {where})")
         ram_bytes = _check_fit(image, firmware, device, chip, result.stack_bytes)
-        by_owner = _cycles_by_owner(image, result.blocks, device, chip)
+        by_owner = _cycles_by_owner(image, result.blocks, device, owners=1 + len(firmware.layers))
         return self._measurement(firmware, device, chip, image, result, by_owner, ram_bytes)
 
-    def _job(
-        self, image: Image, firmware: Firmware, device: Device, chip: _Chip, batch: NDArray[Any]
-    ) -> Job:
+    def _job(self, image: Image, firmware: Firmware, device: Device, chip: _Chip, batch: NDArray[Any]) -> Job:
         run = image.function(f"{firmware.name}_run")
         if run is None:
             raise CandidateError(f"the image lacks its entry function {firmware.name}_run")
@@ -115,10 +112,10 @@ class CortexMProfiler(Profiler):
         chip: _Chip,
         image: Image,
         result: JobResult,
-        by_owner: Sequence[int | None],
+        by_owner: Sequence[int],
         ram_bytes: int,
     ) -> Measurement:
-        cycles = sum(count or 0 for count in by_owner)
+        cycles = sum(by_owner)
         path = device.memory
         memory_cycles = round(path.fetch_stall_share * cycles) + path.data_miss_cycles * result.flash_misses
         latency_ms = (cycles + memory_cycles) / chip.clock_hz * 1e3
@@ -155,8 +152,8 @@ class CortexMProfiler(Profiler):
         path = device.memory
         if path.data_cache_bytes or path.fetch_stall_share:
             notes["memory_path"] = (
-                f"fetch stalls {path.fetch_stall_share:g} of the core's cycles, {result.flash_misses} data cache misses "
-                f"of {path.data_miss_cycles} cycles"
+                f"fetch stalls {path.fetch_stall_share:g} of the core's cycles, "
+                f"{result.flash_misses} data cache misses of {path.data_miss_cycles} cycles"
             )
         if device.active_current_ma is not None:
             notes["energy"] = "an estimate: the datasheet's active current times the latency"
@@ -191,7 +188,8 @@ def _check_fit(image: Image, firmware: Firmware, device: Device, chip: _Chip, st
     """The RAM in use. Raises `DoesNotFitError` with the numbers where flash or RAM exceed the device."""
     if image.flash_bytes > chip.flash_bytes:
         raise DoesNotFitError(
-            f"the image does not fit {device.name}: it needs {image.flash_bytes} bytes of flash, there are {chip.flash_bytes}"
+            f"the image does not fit {device.name}: it needs {image.flash_bytes} bytes of flash, "
+            f"there are {chip.flash_bytes}"
         )
     ram_bytes = _arena(image, chip) - chip.ram_origin + firmware.arena_bytes + stack_bytes
     if ram_bytes > chip.ram_bytes:
@@ -202,11 +200,9 @@ def _check_fit(image: Image, firmware: Firmware, device: Device, chip: _Chip, st
     return ram_bytes
 
 
-def _cycles_by_owner(
-    image: Image, blocks: Sequence[BlockCount], device: Device, chip: _Chip
-) -> list[int]:
+def _cycles_by_owner(image: Image, blocks: Sequence[BlockCount], device: Device, *, owners: int) -> list[int]:
     """Cycles of the entry function itself (0) and of each layer, from how often each block ran and how it left."""
-    core = CORES[chip.core]
+    core = CORES[device.core or ""]
     costs: dict[tuple[int, int], BlockCost] = {}
     passes: dict[tuple[int, int, int], list[int]] = {}
     for block in blocks:
@@ -215,7 +211,7 @@ def _cycles_by_owner(
             code = decode(image.code(*key), block.address)
             costs[key] = block_cost(code, core, dsp=device.dsp, fpu=device.fpu != "none")
         passes.setdefault((*key, block.owner), [0, 0])[block.taken] += block.count
-    cycles = [0] * (1 + max((block.owner for block in blocks), default=0))
+    cycles = [0] * owners
     for (address, size, owner), (through, taken) in passes.items():
         cost = costs[address, size]
         rarer = min(through, taken) * core.mispredict_cycles

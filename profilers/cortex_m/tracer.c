@@ -2,10 +2,9 @@
  *
  * Per block: how often it ran and left by a taken branch or by falling through, for each layer of the network apart. Costs
  * are worked out afterwards from these counts, so nothing here knows about cycles. Reads of the flash go through a small
- * least-recently-used cache; only its misses are kept. The unicorn functions are handed in: nothing to link with. */
+ * least-recently-used cache; only its misses are kept. The unicorn functions and the zeroed state are handed in, and no C
+ * library is used: nothing to link with. emulator.py repeats the layout of the two structs. */
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define TABLE_SIZE 65536u /* slots; a power of two */
 #define CACHE_LINES 1024u
@@ -33,10 +32,6 @@ typedef struct {
     uint32_t lines[CACHE_LINES]; /* most recent first; line number + 1, 0 is empty */
     block_count blocks[TABLE_SIZE];
 } tracer;
-
-tracer *tracer_create(void) { return calloc(1, sizeof(tracer)); }
-
-void tracer_destroy(tracer *t) { free(t); }
 
 /* The block that ran last is over, and control went to `next`. */
 void tracer_close_block(tracer *t, uint32_t next) {
@@ -87,7 +82,7 @@ static void touch_line(tracer *t, uint32_t line) {
         t->misses++;
         i--;
     }
-    memmove(&t->lines[1], &t->lines[0], i * sizeof t->lines[0]);
+    for (; i > 0; i--) t->lines[i] = t->lines[i - 1];
     t->lines[0] = tag;
 }
 

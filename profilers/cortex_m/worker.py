@@ -1,37 +1,43 @@
 """The process that emulates, and the profiler's end of the pipe to it: one line of JSON there, one back.
 
 The worker stays warm between jobs. It may hang or die with an image: the time-out kills it, the caller gets a
-`DeviceError`, and the next job starts a new one.
+`DeviceError`, and the next job starts a new one. Endless loops end earlier, at the job's instruction budget.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rena_kws.errors import DeviceError
+from rena_kws.profilers.child import python_command
 from rena_kws.profilers.cortex_m.job import Job, JobResult
 
-# The child finds modules where this process does, whatever its working directory holds.
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rena_kws.profilers.cortex_m.worker import main; main()"
+from rena_kws.errors import DeviceError
 
 
-@dataclass
+@dataclass(eq=False)
 class EmulatorProcess:
-    """A worker, started at the first job. Safe to share between threads; a forked copy starts its own."""
+    """A worker, started at the first job. Safe to share between threads; a forked copy starts its own.
+
+    `timeout_s` is for a job's first input, which is counted (and for starting up); each further one adds
+    `further_input_s`.
+    """
 
     timeout_s: float = 120.0
+    further_input_s: float = 5.0
     _process: subprocess.Popen[str] | None = None
     _owner_pid: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, job: Job) -> JobResult:
-        """Emulate a job. Raises `DeviceError` where the worker dies or takes longer than `timeout_s`."""
+        """Emulate a job. Raises `DeviceError` where the worker dies or takes too long."""
+        timeout_s = self.timeout_s + self.further_input_s * (len(job.inputs) - 1)
         with self._lock:
             process = self._started()
             expired = threading.Event()
@@ -40,7 +46,7 @@ class EmulatorProcess:
                 expired.set()
                 process.kill()
 
-            timer = threading.Timer(self.timeout_s, expire)
+            timer = threading.Timer(timeout_s, expire)
             timer.daemon = True
             timer.start()
             try:
@@ -52,14 +58,14 @@ class EmulatorProcess:
             status = process.wait()
             self._process = None
             if expired.is_set():
-                raise DeviceError(f"the emulation took longer than its {self.timeout_s:g} s and was stopped")
+                raise DeviceError(f"the emulation took longer than its {timeout_s:g} s and was stopped")
             raise DeviceError(f"the emulator's process ended with status {status} in the middle of a job")
 
     def _started(self) -> subprocess.Popen[str]:
         alive = self._process is not None and self._owner_pid == os.getpid() and self._process.poll() is None
         if self._process is None or not alive:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path)],
+                python_command(__name__),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -88,13 +94,11 @@ def _end(process: subprocess.Popen[str], owner_pid: int) -> None:
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            try:
+            with contextlib.suppress(OSError):  # an unsent request to a process that is gone
                 pipe.close()
-            except OSError:
-                pass  # an unsent request to a process that is gone
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """The worker: jobs from standard input until it closes."""
     from rena_kws.profilers.cortex_m.emulator import execute, load_tracer
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from rena_kws.errors import InvalidArchitectureError
 from rena_kws.spec.architecture import HYPERPARAMETERS, KINDS, Architecture, Layer
-from rena_kws.spec.edits import Edit, Insert, Remove, Scale
+from rena_kws.spec.edits import Edit, Insert, Remove, Scale, apply
 from rena_kws.spec.search_space import SearchSpace
 
 ACTIONS = ("insert", "remove", "scale")
@@ -58,9 +58,10 @@ def decide(architecture: Architecture, space: SearchSpace, chooser: Chooser) -> 
     """One edit, decided by the chooser. Raises `InvalidArchitectureError` where the space leaves no edit at all."""
     insertable = [bool(_insertable(architecture, space, tensor)) for tensor in range(len(architecture.layers) + 1)]
     scalable = [False, *(any(_scalable(layer, space).values()) for layer in architecture.layers)]
+    removable = [False, *(_removable(architecture, space, number + 1) for number in range(len(architecture.layers)))]
     allowed = [
         len(architecture.layers) < space.max_layers and any(insertable),
-        len(architecture.layers) > space.min_layers,
+        any(removable),
         any(scalable),
     ]
     if not any(allowed):
@@ -69,7 +70,7 @@ def decide(architecture: Architecture, space: SearchSpace, chooser: Chooser) -> 
     if action == "insert":
         return _decide_insert(architecture, space, chooser, insertable)
     if action == "remove":
-        return Remove(chooser.point("layer", [False] + [True] * len(architecture.layers)))
+        return Remove(chooser.point("layer", removable))
     number = chooser.point("layer", scalable)
     layer = architecture.layers[number - 1]
     values = _scalable(layer, space)
@@ -103,6 +104,19 @@ def _insertable(architecture: Architecture, space: SearchSpace, behind: int) -> 
     if any(architecture.layers[number - 1].kind != "dense" for number in architecture.readers(behind)):
         kinds.discard("dense")
     return kinds
+
+
+def _removable(architecture: Architecture, space: SearchSpace, number: int) -> bool:
+    """Tried, because the adds that read a layer, and what only they read, may go with it."""
+    if len(architecture.layers) <= space.min_layers:
+        return False
+    if not any(layer.kind == "add" for layer in architecture.layers):
+        return True
+    try:
+        apply(architecture, Remove(number), space)
+    except InvalidArchitectureError:
+        return False
+    return True
 
 
 def _scalable(layer: Layer, space: SearchSpace) -> dict[str, list[Any]]:

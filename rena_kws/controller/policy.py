@@ -93,6 +93,8 @@ class Policy:
 
 
 def _nearest(vocabulary: tuple[Any, ...], value: Any) -> int:
+    if value in vocabulary:
+        return vocabulary.index(value)
     distances = [np.abs(np.subtract(value, known)).sum() for known in vocabulary]
     return int(np.argmin(distances))
 

@@ -39,7 +39,7 @@ class RenaController(Controller):
         seed: int,
         prefilter: Callable[[Architecture], bool] | None = None,
         *,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 1e-3,
         entropy_weight: float = 0.01,
         max_edits: int = 3,
         elites: int = 5,

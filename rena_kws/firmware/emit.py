@@ -1,8 +1,8 @@
 """A model → C99: the constants and one function a layer, beside the kernel files they need.
 
-`generate` reads the graph, lowers every operator to kernel calls, plans the arena, and prints. The same model and name give
-the same bytes. Every symbol and file name starts with the name: in the kernel templates of `c/` the prefix `kws_` stands
-for it, so two models can share an image.
+`generate` reads the graph, lowers every operator to kernel calls, plans the arena, and prints. The same model and name
+give the same bytes. Every symbol and file name starts with the name: in the kernel templates of `c/` the prefix `kws_`
+stands for it, so two models can share an image.
 """
 
 from __future__ import annotations
@@ -89,6 +89,13 @@ def _model_source(
         "",
         *(f'#include "{name}_{family}.h"' for family in families),
         "",
+        "/* Layers stay functions of their own, so that a profiler can tell them apart. */",
+        "#if defined(__GNUC__)",
+        f"#define {name.upper()}_LAYER __attribute__((noinline))",
+        "#else",
+        f"#define {name.upper()}_LAYER",
+        "#endif",
+        "",
     ]
     shared: dict[int, str] = {}
     for position, (op, group) in enumerate(steps):
@@ -122,7 +129,14 @@ def _layer(
         if call.scratch_bytes:
             arguments.append(f"(int8_t *)arena + {memory.scratch[op.index].offset}")
         statements.append(f"    {name}_{call.function}({', '.join(arguments)});")
-    return [*lines, f"void {_layer_symbol(name, position)}(void *arena)", "{", *statements, "}", ""]
+    return [
+        *lines,
+        f"{name.upper()}_LAYER void {_layer_symbol(name, position)}(void *arena)",
+        "{",
+        *statements,
+        "}",
+        "",
+    ]
 
 
 def _address(tensor: Tensor, memory: MemoryPlan, shared: Mapping[int, str]) -> str:

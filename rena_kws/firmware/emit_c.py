@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-WIDTH = 120
 
 
 def comment(text: str) -> str:
@@ -21,13 +18,9 @@ def comment(text: str) -> str:
 def constant(name: str, values: NDArray[Any]) -> str:
     """A constant array, its values in storage order."""
     flat = np.ravel(values)
-    body = textwrap.fill(
-        ", ".join(_literal(int(value)) for value in flat),
-        WIDTH,
-        initial_indent="    ",
-        subsequent_indent="    ",
-        break_long_words=False,
-    )
+    per_line = 18 if values.dtype.itemsize == 1 else 8
+    texts = [_literal(value) for value in flat.tolist()]
+    body = ",\n".join("    " + ", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line))
     return f"static const {values.dtype.name}_t {name}[{flat.size}] = {{\n{body}\n}};"
 
 

@@ -58,7 +58,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """One operator. `inputs` holds tensor indices, -1 for an optional one that is absent; `options` the schema's fields."""
+    """One operator. `inputs` are tensor indices, -1 for an absent optional one; `options` the schema's fields."""
 
     index: int
     name: str

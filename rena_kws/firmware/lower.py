@@ -1,7 +1,7 @@
 """Operator → kernel calls: the seam between TFLite's operators and the kernel families in `c/`.
 
-A new operator is one function in a `lower_*` module and one line in its table. A faster kernel for some core is another C
-file behind the same header; nothing here changes.
+A new operator is one function in a `lower_*` module and one line in its table. A faster kernel for some core is another
+C file behind the same header; nothing here changes.
 """
 
 from __future__ import annotations
@@ -21,5 +21,7 @@ def lower(graph: Graph, op: Op) -> tuple[Call, ...]:
     if op.name not in _LOWERINGS:
         tensor = graph.tensors[op.outputs[0]]
         supported = ", ".join(SUPPORTED_OPS)
-        raise ModelError(f"operator {op.index} {op.name}, which gives tensor {tensor.name!r}; supported are {supported}")
+        raise ModelError(
+            f"operator {op.index} {op.name}, which gives tensor {tensor.name!r}; supported are {supported}"
+        )
     return _LOWERINGS[op.name](Operands(graph, op))

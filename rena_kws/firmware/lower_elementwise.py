@@ -161,7 +161,9 @@ def concatenation(op: Operands) -> tuple[Call, ...]:
     for position in range(len(op.op.inputs)):
         x = op.input(position)
         if (x.scale, x.zero_point) != (out.scale, out.zero_point):
-            raise op.error(f"tensor {x.name!r} differs in scale or zero point from the output; supported are equal ones")
+            raise op.error(
+                f"tensor {x.name!r} differs in scale or zero point from the output; supported are equal ones"
+            )
         if len(x.shape) != rank:
             raise op.error(f"tensor {x.name!r} has the shape {x.shape}; {rank} dimensions were expected")
         op.expect_shape(x, *out.shape[:axis], x.shape[axis], *out.shape[axis + 1 :])

@@ -32,7 +32,9 @@ class Window:
     def fields(self, size_name: str) -> dict[str, int]:
         """The struct members that windows have in common; `size_name` is kernel or window."""
         pairs = {size_name: self.size, "stride": self.stride, "input": self.image, "output": self.output}
-        members = {f"{name}_{axis}": pair[i] for name, pair in pairs.items() for i, axis in enumerate(("height", "width"))}
+        members = {
+            f"{name}_{axis}": pair[i] for name, pair in pairs.items() for i, axis in enumerate(("height", "width"))
+        }
         return members | {"pad_top": self.pad[0], "pad_left": self.pad[1]}
 
     def dilation_fields(self) -> dict[str, int]:
@@ -121,7 +123,9 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
     batches, _, _, input_channels = op.nhwc(x)
     channels, kernel_height, kernel_width, depth = op.nhwc(weights)
     if depth != input_channels:
-        raise op.error(f"weights {weights.name!r} have {depth} input channels, the input {input_channels}; groups unsupported")
+        raise op.error(
+            f"weights {weights.name!r} have {depth} input channels, the input {input_channels}; groups unsupported"
+        )
     window = _window(op, (kernel_height, kernel_width), _dilation(op), x, out)
     op.expect_shape(out, batches, *window.output, channels)
     dense = _dense_fields(op, x, weights, out, _channel_factors(x, weights, out))
@@ -178,12 +182,7 @@ def fully_connected(op: Operands) -> tuple[Call, ...]:
         raise op.error(f"weights {weights.name!r} of shape {weights.shape} do not fit the input of shape {x.shape}")
     rows = x.elements // weights.shape[1]
     op.expect_elements(out, rows * weights.shape[0])
-    if len(weights.scales) == 1:
-        # Here the reference multiplies the scales in single precision.
-        factors = [float(np.float32(x.scale) * np.float32(weights.scale)) / out.scale]
-    else:
-        factors = _channel_factors(x, weights, out)
-    fields = _dense_fields(op, x, weights, out, factors)
+    fields = _dense_fields(op, x, weights, out, _channel_factors(x, weights, out))
     return (Call("dense", "dense", "dense", fields, (x.index, out.index), (rows,)),)
 
 
@@ -193,7 +192,13 @@ def _pool(op: Operands, function: str) -> tuple[Call, ...]:
     window = _window(op, (op.option("filterHeight"), op.option("filterWidth")), (1, 1), x, out)
     op.expect_shape(out, batches, *window.output, channels)
     low, high = activation_range(op.activation(), out.scale, out.zero_point)
-    fields = {"batches": batches, "channels": channels, **window.fields("window"), "output_min": low, "output_max": high}
+    fields = {
+        "batches": batches,
+        "channels": channels,
+        **window.fields("window"),
+        "output_min": low,
+        "output_max": high,
+    }
     return (Call("pool", function, "pool", fields, (x.index, out.index)),)
 
 

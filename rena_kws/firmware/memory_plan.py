@@ -2,8 +2,8 @@
 
 Time is counted in operators. A tensor lives from the operator that writes it to the last that reads it; inputs live
 from before the first, outputs until after the last. Operators that only change the shape share their input's storage.
-Finding the smallest arena is NP-hard, so the plan is the best of a few greedy orders, each placing a block into the first gap
-it fits (greedy by size is what TensorFlow Lite does, arXiv 2001.03288, recalled).
+Finding the smallest arena is NP-hard, so the plan is the best of a few greedy orders, each placing a block into the
+first gap it fits (greedy by size is what TensorFlow Lite does, arXiv 2001.03288, recalled).
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def _place(blocks: list[Block]) -> list[Block]:
     def crowding(block: Block) -> int:
         """Bytes alive at the block's busiest moment."""
         return max(
-            sum(b.size_bytes for b in blocks if b.first <= time <= b.last) for time in range(block.first, block.last + 1)
+            sum(b.size_bytes for b in blocks if b.first <= time <= b.last)
+            for time in range(block.first, block.last + 1)
         )
 
     orders: list[Callable[[Block], tuple[int, ...]]] = [

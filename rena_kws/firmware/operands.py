@@ -19,9 +19,9 @@ ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 class Call:
     """One kernel call: `kws_{function}` of the file pair `kws_{family}`, with a constant `kws_{struct}_params`.
 
-    `fields` are the struct's members: integers, lists of integers, NumPy arrays (emitted as constants of their own) or a
-    mapping for a nested struct. The C arguments are the parameters, `arguments` as literals, the addresses of the tensors
-    `operands`, and scratch memory where `scratch_bytes` asks for it.
+    `fields` are the struct's members: integers, lists of integers, NumPy arrays (emitted as constants of their own) or
+    a mapping for a nested struct. The C arguments are the parameters, `arguments` as literals, the addresses of the
+    tensors `operands`, and scratch memory where `scratch_bytes` asks for it.
     """
 
     family: str
@@ -100,7 +100,9 @@ class Operands:
 
     def _int8(self, tensor: Tensor) -> Tensor:
         if tensor.dtype != "int8":
-            hint = "; quantise the whole model to int8, inputs and outputs too" if tensor.dtype.startswith("float") else ""
+            hint = (
+                "; quantise the whole model to int8, inputs and outputs too" if tensor.dtype.startswith("float") else ""
+            )
             raise self.error(f"tensor {tensor.name!r} is {tensor.dtype}; supported is int8{hint}")
         if len(tensor.scales) != 1 or not -128 <= tensor.zero_point <= 127:
             raise self.error(f"tensor {tensor.name!r} needs one scale and one zero point from -128 to 127")

@@ -3,8 +3,8 @@
     audio ─ divide by maximum ─ frames × Hann ─ |FFT| ─ mel filters ─ ln(x + 1e-6) ─┬─► log_mel
                                                                                     └─ DCT-II / √(2·bands) ─► mfcc
 
-This is MLPerf Tiny's keyword-spotting front end (mlcommons/tiny, get_dataset.py; formulas those of tf.signal, recalled),
-and the tests hold it against tf.signal and librosa. Two details differ from what most libraries do by default: the
+This is MLPerf Tiny's keyword-spotting front end (mlcommons/tiny, get_dataset.py; formulas of tf.signal; recalled), and
+the tests hold it against tf.signal and librosa. Two details differ from what most libraries do by default: the
 spectrum is the magnitude, not the power, and the mel triangles are straight on the mel axis, not on the Hz axis.
 """
 
@@ -61,7 +61,7 @@ def hann_window(settings: FrontEnd) -> FloatArray:
 
 @lru_cache(maxsize=8)
 def mel_weights(settings: FrontEnd) -> FloatArray:
-    """The mel filters, float32 (fft_size / 2 + 1, mel_bands): triangles of height 1, equally spaced and straight in mel.
+    """The mel filters, float32 (fft_size / 2 + 1, mel_bands): triangles of height 1, equally spaced in mel.
 
     The bin of 0 Hz belongs to no band, as in HTK.
     """

@@ -138,8 +138,8 @@ def _plots(trials: Sequence[Trial], limits: Sequence[Limit], winner_id: str | No
     if not figures:
         return ""
     note = (
-        "A dot is a candidate after the search's short training; blue ones are the Pareto front: nothing is both cheaper "
-        "and better. Hollow ones break a limit. The ring is the winner's network, which was then trained for longer."
+        "A dot is a candidate after the search's short training; blue ones are the Pareto front: nothing is both "
+        "cheaper and better. Hollow ones break a limit. The ring is the winner's network, then trained for longer."
     )
     return f'<h2>What a budget buys</h2><div class="plots">{"".join(figures)}</div><p class="soft">{note}</p>'
 
@@ -213,7 +213,7 @@ def _how(winner: Mapping[str, Any] | None) -> str:
     how = measured.get("how")
     said = [HOW[how]] if how in HOW else list(HOW.values())
     said.append(
-        "Accuracy is that of the int8 model. The winner was chosen on validation; the test split was scored once, later."
+        "Accuracy is that of the int8 model. The winner was chosen on validation; the test split was scored once."
     )
     said.append("RAM and flash count the runtime too: every section, the arena with input and output, and the stack.")
     environment = ", ".join(f"{key} {value}" for key, value in (measured.get("environment") or {}).items())

@@ -1,10 +1,61 @@
 /* SPDX-License-Identifier: MIT-0
  *
- * Two rows by two channels at a time: four products for four loads, where a single dot product needs two loads each.
+ * Blocks of two rows by two channels: four products for four loads, where single dot products need two loads each.
  */
 #include "kws_dense.h"
 
 #include "kws_quantized.h"
+
+typedef struct {
+    int32_t sum[2][2]; /* [row][channel], in units of the accumulator */
+} block;
+
+static void multiply_two_rows(const int8_t *x0, const int8_t *w0, const int8_t *w1, int32_t depth, block *sums)
+{
+    const int8_t *x1 = x0 + depth;
+    const int8_t *const end = x0 + depth / 4 * 4;
+    int32_t sum00 = sums->sum[0][0];
+    int32_t sum01 = sums->sum[0][1];
+    int32_t sum10 = sums->sum[1][0];
+    int32_t sum11 = sums->sum[1][1];
+    for (; x0 != end; x0 += 4, x1 += 4, w0 += 4, w1 += 4) {
+        for (int i = 0; i < 4; i++) {
+            sum00 += x0[i] * w0[i];
+            sum01 += x0[i] * w1[i];
+            sum10 += x1[i] * w0[i];
+            sum11 += x1[i] * w1[i];
+        }
+    }
+    for (int32_t i = 0; i < depth % 4; i++) {
+        sum00 += x0[i] * w0[i];
+        sum01 += x0[i] * w1[i];
+        sum10 += x1[i] * w0[i];
+        sum11 += x1[i] * w1[i];
+    }
+    sums->sum[0][0] = sum00;
+    sums->sum[0][1] = sum01;
+    sums->sum[1][0] = sum10;
+    sums->sum[1][1] = sum11;
+}
+
+static void multiply_one_row(const int8_t *x, const int8_t *w0, const int8_t *w1, int32_t depth, block *sums)
+{
+    const int8_t *const end = x + depth / 4 * 4;
+    int32_t sum0 = sums->sum[0][0];
+    int32_t sum1 = sums->sum[0][1];
+    for (; x != end; x += 4, w0 += 4, w1 += 4) {
+        for (int i = 0; i < 4; i++) {
+            sum0 += x[i] * w0[i];
+            sum1 += x[i] * w1[i];
+        }
+    }
+    for (int32_t i = 0; i < depth % 4; i++) {
+        sum0 += x[i] * w0[i];
+        sum1 += x[i] * w1[i];
+    }
+    sums->sum[0][0] = sum0;
+    sums->sum[0][1] = sum1;
+}
 
 static inline int8_t finish(const kws_dense_params *params, int32_t channel, int32_t sum)
 {
@@ -13,60 +64,25 @@ static inline int8_t finish(const kws_dense_params *params, int32_t channel, int
     return (int8_t)kws_clamp(scaled + params->output_zero_point, params->output_min, params->output_max);
 }
 
-static void two_rows(const kws_dense_params *params, const int8_t *input, int8_t *output)
-{
-    const int32_t depth = params->depth;
-    const int32_t channels = params->channels;
-    for (int32_t channel = 0; channel < channels; channel += 2) {
-        const int32_t other = channel + 1 < channels ? channel + 1 : channel; /* an odd last channel is computed twice */
-        const int8_t *x0 = input;
-        const int8_t *x1 = input + depth;
-        const int8_t *w0 = params->weights + channel * depth;
-        const int8_t *w1 = params->weights + other * depth;
-        int32_t sum00 = params->bias[channel];
-        int32_t sum01 = params->bias[other];
-        int32_t sum10 = sum00;
-        int32_t sum11 = sum01;
-        for (int32_t i = 0; i < depth; i++) {
-            sum00 += x0[i] * w0[i];
-            sum01 += x0[i] * w1[i];
-            sum10 += x1[i] * w0[i];
-            sum11 += x1[i] * w1[i];
-        }
-        output[channel] = finish(params, channel, sum00);
-        output[other] = finish(params, other, sum01);
-        output[channels + channel] = finish(params, channel, sum10);
-        output[channels + other] = finish(params, other, sum11);
-    }
-}
-
-static void one_row(const kws_dense_params *params, const int8_t *input, int8_t *output)
-{
-    const int32_t depth = params->depth;
-    const int32_t channels = params->channels;
-    for (int32_t channel = 0; channel < channels; channel += 2) {
-        const int32_t other = channel + 1 < channels ? channel + 1 : channel;
-        const int8_t *w0 = params->weights + channel * depth;
-        const int8_t *w1 = params->weights + other * depth;
-        int32_t sum0 = params->bias[channel];
-        int32_t sum1 = params->bias[other];
-        for (int32_t i = 0; i < depth; i++) {
-            sum0 += input[i] * w0[i];
-            sum1 += input[i] * w1[i];
-        }
-        output[channel] = finish(params, channel, sum0);
-        output[other] = finish(params, other, sum1);
-    }
-}
-
 void kws_dense(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output)
 {
-    for (; rows >= 2; rows -= 2) {
-        two_rows(params, input, output);
-        input += 2 * params->depth;
-        output += 2 * params->channels;
-    }
-    if (rows > 0) {
-        one_row(params, input, output);
+    const int32_t depth = params->depth;
+    const int32_t channels = params->channels;
+    for (int32_t row = 0; row < rows; row += 2, input += 2 * depth, output += 2 * channels) {
+        for (int32_t first = 0; first < channels; first += 2) {
+            const int32_t second = first + 1 < channels ? first + 1 : first; /* an odd last channel is computed twice */
+            const int8_t *w0 = params->weights + first * depth;
+            const int8_t *w1 = params->weights + second * depth;
+            block sums = {{{params->bias[first], params->bias[second]}, {params->bias[first], params->bias[second]}}};
+            if (row + 1 < rows) {
+                multiply_two_rows(input, w0, w1, depth, &sums);
+                output[channels + first] = finish(params, first, sums.sum[1][0]);
+                output[channels + second] = finish(params, second, sums.sum[1][1]);
+            } else {
+                multiply_one_row(input, w0, w1, depth, &sums);
+            }
+            output[first] = finish(params, first, sums.sum[0][0]);
+            output[second] = finish(params, second, sums.sum[0][1]);
+        }
     }
 }

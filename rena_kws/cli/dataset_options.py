@@ -1,0 +1,25 @@
+"""The options that choose and cut a dataset; several commands share them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--keywords", type=_words, metavar="A,B,…", help="the words to spot (default: the dataset's)")
+    parser.add_argument("--test-speakers", type=_words, metavar="A,B,…", help="speakers kept for the test split")
+    parser.add_argument("--validation-speakers", type=_words, metavar="A,B,…", help="speakers of the validation split")
+
+
+def dataset_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What was given, by the names that datasets take."""
+    names = ("keywords", "test_speakers", "validation_speakers")
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+
+
+def _words(text: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not words:
+        raise argparse.ArgumentTypeError(f"a list of words separated by commas, got {text!r}")
+    return words

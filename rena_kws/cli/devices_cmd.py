@@ -1,0 +1,31 @@
+"""rena-kws devices: what models can be measured on."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("device", nargs="?", help="one device, with the source of each number")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from rena_kws.cli.output import print_json, table
+    from rena_kws.devices import catalogue
+
+    devices = [catalogue.get(name) for name in ([arguments.device] if arguments.device else catalogue.names())]
+    if arguments.json:
+        print_json(devices[0].as_json() if arguments.device else {d.name: d.as_json() for d in devices})
+        return
+    header = ("device", "core", "clock MHz", "flash kB", "RAM kB", "profiler", "what")
+    print(table(header, [
+        (d.name, d.core, _scaled(d.clock_hz, 10**6), _scaled(d.flash_bytes, 1024), _scaled(d.ram_bytes, 1024), d.profiler, d.title)
+        for d in devices
+    ]))
+    if arguments.device:
+        print("\n".join(f"  {name}: {source}" for name, source in devices[0].sources.items()))
+
+
+def _scaled(value: int | None, unit: int) -> int | None:
+    return None if value is None else value // unit

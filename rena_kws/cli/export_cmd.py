@@ -1,0 +1,27 @@
+"""rena-kws export: a run's winner, or a model file, as a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rena_kws.cli.output import print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="RUN|MODEL", help="a run's folder, or a .tflite or .onnx file")
+    parser.add_argument("--format", required=True, help="c, tflite or onnx")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
+    parser.add_argument("--name", default="kws_model", metavar="PREFIX", help="prefix of every C symbol (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from rena_kws.api import export
+
+    folder = export(arguments.source, arguments.format, arguments.out, arguments.name)
+    files = sorted(path.name for path in folder.iterdir())
+    if arguments.json:
+        print_json({"folder": str(folder), "files": files})
+    else:
+        print(f"{folder}: {', '.join(files)}")

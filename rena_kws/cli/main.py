@@ -1,0 +1,75 @@
+"""The command line: finds the command's module, runs it, turns what went wrong into one line and an exit status.
+
+Exit status: 0 done, 2 the user can mend it, 130 interrupted, 1 a bug (with its traceback).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from rena_kws import __version__
+from rena_kws.errors import RenaError
+
+COMMANDS = {
+    "search": "find a network for keywords, a device and limits, and export it",
+    "profile": "measure a model on a device",
+    "export": "write a run's winner or a model as C, TFLite or ONNX",
+    "evaluate": "accuracy of a model on a dataset",
+    "report": "show a run again",
+    "devices": "what models can be measured on",
+    "data": "describe a dataset",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse prints its usage before an error; one line is what people read."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status."""
+    parser = _Parser(prog="rena-kws", description="Keyword spotting for small chips: words in, firmware out.")
+    parser.add_argument("--version", action="version", version=f"rena-kws {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        module = importlib.import_module(f"rena_kws.cli.{name}_cmd")
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    arguments = parser.parse_args(argv)
+    return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+        return 0
+    except RenaError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it exits
+        return 0
+    except OSError as error:
+        return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+    except ImportError as error:
+        if error.name and error.name.partition(".")[0] in ("tensorflow", "keras", "librosa", "espeakng_loader", "tf2onnx"):
+            return _fail(f"this command needs {error.name}; install it with: pip install 'rena-kws[search]'")
+        raise
+    except KeyboardInterrupt:
+        run = getattr(arguments, "run_folder", None)
+        kept = f"; every finished trial is kept, continue with: --run {run} --resume" if run else ""
+        print(f"rena-kws: interrupted{kept}", file=sys.stderr)
+        return 130
+
+
+def _fail(message: str) -> int:
+    print("rena-kws: " + " ".join(message.split()), file=sys.stderr)
+    return 2

@@ -1,0 +1,55 @@
+"""How figures are shown: aligned tables for people, one JSON object for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rena_kws.artifacts import Measurement
+
+
+def print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns as wide as they need; numbers to the right."""
+    cells = [[_text(value) for value in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
+    right = [all(isinstance(row[i], int | float) or row[i] is None for row in rows) for i in range(len(header))]
+
+    def line(values: Sequence[str]) -> str:
+        padded = [v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True)]
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(header), *(line(row) for row in cells)])
+
+
+def describe_measurement(measurement: Measurement, layers: bool) -> str:
+    """A measurement for people; every figure says how it was obtained."""
+    lines = [f"{measurement.device}: latency {measurement.latency_ms:.3f} ms ({measurement.how})"]
+    if measurement.cycles is not None:
+        memory = f" + {measurement.memory_cycles:,} for memory" if measurement.memory_cycles else ""
+        lines.append(f"  cycles {measurement.cycles:,}{memory} ({measurement.how})")
+    for name, value in (("RAM", measurement.ram_bytes), ("flash", measurement.flash_bytes)):
+        if value is not None:
+            lines.append(f"  {name} {value:,} bytes (measured)")
+    if measurement.energy_uj is not None:
+        lines.append(f"  energy {measurement.energy_uj:,.1f} µJ (estimated)")
+    if layers and measurement.layers:
+        rows = [(cost.op, cost.macs, cost.cycles, _per_mac(cost.cycles, cost.macs), cost.name) for cost in measurement.layers]
+        lines.append(table(("op", "MACs", "cycles", "cycles/MAC", "layer"), rows))
+    return "\n".join(lines)
+
+
+def _per_mac(cycles: int | None, macs: int) -> float | None:
+    return cycles / macs if cycles is not None and macs else None
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,131 @@
+"""rena-kws search: keywords, a device and limits in; a measured network and its firmware out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rena_kws import registry
+from rena_kws.cli.dataset_options import add_dataset_options, dataset_options
+from rena_kws.cli.output import print_json
+from rena_kws.errors import ModelError, RenaError, UnknownNameError
+
+if TYPE_CHECKING:
+    from rena_kws.search import SearchResult, SearchSettings
+
+DEFAULT_MINUTES = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cortex-m", help="see `rena-kws devices` (default: %(default)s)")
+    parser.add_argument("--dataset", default="synthetic", metavar="NAME[:PATH]", help="(default: %(default)s speech)")
+    add_dataset_options(parser)
+    parser.add_argument("--limit", action="append", default=[], metavar="NAME=VALUE", help="e.g. latency_ms=30; repeatable")
+    parser.add_argument("--soft", action="store_true", help="going over a limit costs reward instead of the trial")
+    parser.add_argument("--start", type=Path, metavar="SPEC", help="a network (JSON) to start from")
+    parser.add_argument("--controller", default="rena", help="rena or random (default: %(default)s)")
+    parser.add_argument("--trials", type=_positive_int, help="stop searching after this many networks")
+    parser.add_argument("--minutes", type=_positive, help=f"time for the whole run (default: {DEFAULT_MINUTES:g}, or none with --trials)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=_positive_int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    parser.add_argument("--run", dest="run_folder", type=Path, metavar="DIR", help="the run's folder (default: runs/DATE-TIME)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --run DIR")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from rena_kws.api import search
+    from rena_kws.cli.progress import ProgressLine
+
+    settings = settings_of(arguments)
+    if arguments.resume and not arguments.run_folder:
+        raise RenaError("--resume continues the run in a folder: name it with --run DIR")
+    arguments.run_folder = arguments.run_folder or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    result, folder = search(settings, arguments.run_folder, arguments.resume, ProgressLine(settings.minutes))
+    if arguments.json:
+        print_json(_as_json(result, folder))
+    else:
+        _print(result, settings, folder)
+
+
+def settings_of(arguments: argparse.Namespace) -> SearchSettings:
+    """The settings that the arguments ask for. Raises what names the first wrong one."""
+    from rena_kws.devices import catalogue
+    from rena_kws.reward import parse_limit
+    from rena_kws.search import SearchSettings
+
+    catalogue.get(arguments.device)
+    for kind, name in (("datasets", arguments.dataset.partition(":")[0]), ("controllers", arguments.controller)):
+        if name not in registry.names(kind):
+            raise UnknownNameError(kind.rstrip("s"), name, registry.names(kind))
+    minutes = arguments.minutes if arguments.minutes or arguments.trials else DEFAULT_MINUTES
+    return SearchSettings(
+        device=arguments.device,
+        dataset=arguments.dataset,
+        dataset_options=dataset_options(arguments),
+        limits=tuple(parse_limit(text) for text in arguments.limit),
+        soft=arguments.soft,
+        start=_read_start(arguments.start),
+        controller=arguments.controller,
+        trials=arguments.trials,
+        minutes=minutes,
+        seed=arguments.seed,
+        workers=arguments.workers,
+    )
+
+
+def _read_start(path: Path | None) -> Any:
+    from rena_kws.spec.architecture import Architecture
+
+    if path is None:
+        return None
+    try:
+        return Architecture.from_json(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"--start {path} is no network in JSON: {error}") from error
+
+
+def _as_json(result: SearchResult, folder: Path) -> dict[str, Any]:
+    measurement = result.outcome.measurement
+    assert measurement is not None
+    return {
+        "run": str(folder),
+        "validation_accuracy": result.outcome.evaluation.accuracy,
+        "test_accuracy": result.test_accuracy,
+        "trials": len(result.trials),
+        "architecture": result.architecture.as_json(),
+        "measurement": measurement.as_json(),
+    }
+
+
+def _print(result: SearchResult, settings: SearchSettings, folder: Path) -> None:
+    from rena_kws.cli.output import describe_measurement
+    from rena_kws.report.table import render_table
+
+    measurement = result.outcome.measurement
+    assert measurement is not None
+    print(render_table(result.trials, settings.limits))
+    print(f"\nwinner: {100 * (result.outcome.evaluation.accuracy or 0):.1f} % on validation, "
+          f"{100 * result.test_accuracy:.1f} % on test (measured, int8)")
+    print(describe_measurement(measurement, layers=False))
+    print(f"\nfirmware  {folder / 'firmware'}\nmodel     {folder / 'winner'}\nreport    {folder / 'report.html'}")
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"a positive number, got {text!r}")
+    return value
+
+
+def _positive_int(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1, got {text!r}")
+    return int(text)

@@ -1,0 +1,124 @@
+"""Synthetic speech: repeatable across processes, voices apart, any words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rena_kws.datasets import espeak
+from rena_kws.datasets.base import SILENCE, SPLITS, UNKNOWN, Clip, open_dataset
+from rena_kws.datasets.espeak import ACCENTS, Utterance
+from rena_kws.errors import DatasetError, UnavailableError
+from rena_kws.testing.dataset_contract import check_dataset
+
+SMALL = {"keywords": "lamp,fan", "clips_per_word": 10}
+
+
+@pytest.fixture(scope="module")
+def clips() -> dict[str, list[Clip]]:
+    dataset = open_dataset("synthetic", SMALL)
+    return {split: list(dataset.split(split)) for split in SPLITS}
+
+
+def test_contract() -> None:
+    check_dataset(lambda: open_dataset("synthetic", SMALL), clips=40)
+
+
+def test_the_twelve_classes_stand_in_the_order_of_mlperf_tiny() -> None:
+    """The order that kws01/y_labels.csv numbers: Down_0, Go_1 … Yes_9, Silence_10, Unknown_11."""
+    order = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", SILENCE, UNKNOWN)
+    assert open_dataset("synthetic").labels == order
+    assert open_dataset("synthetic", {"keywords": "lamp,fan"}).labels == ("lamp", "fan", SILENCE, UNKNOWN)
+
+
+def test_every_class_has_its_clips_and_no_voice_is_in_two_splits(clips: dict[str, list[Clip]]) -> None:
+    for split, count in {"train": 10, "validation": 2, "test": 2}.items():
+        for label in ("lamp", "fan", SILENCE, UNKNOWN):
+            assert sum(clip.label == label for clip in clips[split]) == count
+    people = {split: {clip.speaker for clip in clips[split] if clip.speaker} for split in SPLITS}
+    assert not people["train"] & people["validation"] and not people["train"] & people["test"]
+    assert not people["validation"] & people["test"]
+    assert all(not clip.speaker for clip in clips["train"] if clip.label == SILENCE)
+
+
+def test_unknown_words_are_not_keywords(clips: dict[str, list[Clip]]) -> None:
+    spoken = {clip.source.split(" by ")[0] for clip in clips["train"] if clip.label == UNKNOWN}
+    assert len(spoken) > 3 and not spoken & {"lamp", "fan"}
+
+
+def test_words_stand_out_of_the_noise(clips: dict[str, list[Clip]]) -> None:
+    for clip in clips["train"]:
+        if clip.label not in (SILENCE, UNKNOWN):
+            loudness = np.abs(clip.audio).reshape(-1, 800).max(axis=1)
+            assert loudness.max() > 2 * np.sort(loudness)[4]
+
+
+def test_the_same_batch_sounds_the_same_in_another_python() -> None:
+    """A fresh interpreter, other hash seeds, and voices with breath noise (which eSpeak seeds with the clock)."""
+    program = (
+        "import hashlib; from rena_kws.datasets import espeak; "
+        "u = [espeak.Utterance('yes', v, 'en-us', 50, 170) for v in ('f2', 'Alicia', 'sandro', 'm1')]; "
+        "print(hashlib.sha256(b''.join(s.tobytes() for s in espeak.speak(u, 1))).hexdigest())"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in range(2)
+    ]
+    assert runs[0].stdout == runs[1].stdout and len(runs[0].stdout.strip()) == 64
+
+
+def test_batches_do_not_depend_on_how_many_run_at_a_time() -> None:
+    plan = [Utterance("go", voice, "en", 50, 170) for voice in list(espeak.voices())[: espeak.BATCH + 5]]
+    for one, other in zip(espeak.speak(plan, 1), espeak.speak(plan, 3), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_every_accent_and_voice_speaks_and_pitch_and_rate_are_heard() -> None:
+    plan = [Utterance("stop", voice, "en", 50, 170) for voice in espeak.voices()]
+    plan += [Utterance("stop", "m1", accent, 50, 170) for accent in ACCENTS]
+    sounds = [sound.tobytes() for sound in espeak.speak(plan, 2)]
+    assert all(sounds) and len(set(sounds)) > 0.95 * len(plan)
+    slow, fast = espeak.speak([Utterance("stop", "m1", "en", 50, rate) for rate in (120, 220)], 1)
+    assert len(slow) > 1.3 * len(fast)
+    low, high = espeak.speak([Utterance("ah", "m1", "en", pitch, 170) for pitch in (20, 80)], 1)
+    assert pitch_hz(high) > 1.2 * pitch_hz(low)
+
+
+def pitch_hz(sound: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
+    """The fundamental frequency, from the peak of the autocorrelation between 60 and 400 Hz."""
+    middle = sound[len(sound) // 2 - 1_600 : len(sound) // 2 + 1_600]
+    correlation = np.correlate(middle, middle, "full")[len(middle) - 1 :]
+    return 16_000 / (40 + int(np.argmax(correlation[40:267])))
+
+
+def test_a_seed_changes_the_clips_and_the_fingerprint() -> None:
+    one, other = (open_dataset("synthetic", {**SMALL, "seed": seed}) for seed in (0, "1"))
+    assert one.fingerprint != other.fingerprint
+    assert not np.array_equal(next(one.split("test")).audio, next(other.split("test")).audio)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "words"),
+    [
+        ("synthetic:/tmp", {}, "takes no path"),
+        ("synthetic", {"keywords": "yes,,no"}, "not empty and differ"),
+        ("synthetic", {"keywords": "yes,yes"}, "not empty and differ"),
+        ("synthetic", {"keywords": "yes,!?"}, r"can be spoken, not '!\?'"),
+        ("synthetic", {"keywords": "_unknown_"}, "can be spoken"),
+        ("synthetic", {"keywords": 3}, "names separated by commas"),
+        ("synthetic", {"clips_per_word": 2}, "at least 5, not 2"),
+        ("synthetic", {"clips_per_word": "many"}, "not 'many'"),
+        ("synthetic", {"voices": "m1"}, "has no option 'voices' .*keywords"),
+    ],
+)
+def test_bad_options_get_one_line(spec: str, options: dict[str, object], words: str) -> None:
+    with pytest.raises(DatasetError, match=words) as caught:
+        open_dataset(spec, options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failing_synthesiser_is_named() -> None:
+    with pytest.raises(UnavailableError, match="no voice 'xx"):
+        list(espeak.speak([Utterance("yes", "m1", "xx-nowhere", 50, 170)], 1))
