@@ -69,6 +69,27 @@ def _gaps(splits: dict[str, dict[str, Any]]) -> list[str]:
     return [f"the {split} split has no clip of {', '.join(labels)}" for split, labels in missing.items() if labels]
 
 
-def _listing(names: list[str], what: str) -> str:
-    shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+def render(description: dict[str, Any]) -> str:
+    """What `describe` found as a table for people."""
+    splits = description["splits"]
+    width = max(len(label) for label in (*description["labels"], "recordings"))
+    lines = [" " * width + "".join(f"{split:>12}" for split in splits)]
+    for label in description["labels"]:
+        lines.append(f"{label:<{width}}" + "".join(f"{about['by_label'][label]:>12}" for about in splits.values()))
+    lines.append(f"{'clips':<{width}}" + "".join(f"{about['clips']:>12}" for about in splits.values()))
+    lines.append(f"{'speakers':<{width}}" + "".join(f"{len(about['speakers']):>12}" for about in splits.values()))
+    for split, about in splits.items():
+        if about["duration_s"]:
+            least, median, most = about["duration_s"]
+            lines.append(f"{split}: recordings of {least:g} to {most:g} s, median {median:g} s")
+        if about["speakers"]:
+            lines.append(f"{split}: {_listing(about['speakers'], 'speaker', 8)}")
+    if description["skipped"]:
+        reasons = [f"{name}: {reason}" for name, reason in description["skipped"].items()]
+        lines.append(f"skipped: {_listing(reasons, 'file')}")
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in description["warnings"])])
+
+
+def _listing(names: list[str], what: str, most: int = 3) -> str:
+    shown = ", ".join(names[:most]) + (", …" if len(names) > most else "")
     return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({shown})"

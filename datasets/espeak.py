@@ -81,7 +81,7 @@ def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:
         raise UnavailableError(f"speech synthesis failed: {lines[-1]}")
     header, _, sound = done.stdout.partition(b"\n")
     about = json.loads(header)
-    samples = np.frombuffer(sound, "<i2").astype(np.float32) / 32768
+    samples = np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(32768)
     ends = np.cumsum(about["samples"])
     return [audio.resample(part, about["rate_hz"]) for part in np.split(samples, ends[:-1])]
 

@@ -129,9 +129,9 @@ def _batches(clips: Iterator[Clip]) -> Iterator[list[Clip]]:
 def _read(path: Path, labels: tuple[str, ...]) -> Features | None:
     """What the cache holds, or None where there is no such file, or a damaged one, which is then made anew."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return Features(stored["x"], stored["y"], tuple(stored["speakers"].tolist()), labels)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile):
         return None
 
 

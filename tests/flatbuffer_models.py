@@ -1,10 +1,10 @@
 """Small int8 TFLite models made without TensorFlow, by filling in the flatbuffer schema's objects.
 
-    builder = ModelBuilder()
-    x = builder.tensor((1, 8, 8, 3), scale=0.1, zero_point=-5)
-    y = builder.tensor((1, 4, 4, 3), scale=0.1, zero_point=-5)
-    builder.op("MAX_POOL_2D", [x], [y], "Pool2DOptions", padding=0, strideW=2, strideH=2, filterWidth=2, filterHeight=2)
-    data = builder.build([x], [y])
+builder = ModelBuilder()
+x = builder.tensor((1, 8, 8, 3), scale=0.1, zero_point=-5)
+y = builder.tensor((1, 4, 4, 3), scale=0.1, zero_point=-5)
+builder.op("MAX_POOL_2D", [x], [y], "Pool2DOptions", padding=0, strideW=2, strideH=2, filterWidth=2, filterHeight=2)
+data = builder.build([x], [y])
 """
 
 from __future__ import annotations

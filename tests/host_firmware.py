@@ -85,7 +85,9 @@ class MicroInterpreter:
         return [self._interpreter.get_output(index).copy() for index in range(outputs)]
 
 
-def assert_equal_to_micro(data: bytes, folder: Path, compiler: str, inputs: Sequence[Sequence[NDArray[np.int8]]]) -> None:
+def assert_equal_to_micro(
+    data: bytes, folder: Path, compiler: str, inputs: Sequence[Sequence[NDArray[np.int8]]]
+) -> None:
     """Every output of every set of inputs agrees in every element."""
     firmware = generate(ConvertedModel("tflite", data))
     host, micro = HostFirmware(firmware, folder, compiler), MicroInterpreter(data)

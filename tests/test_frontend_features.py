@@ -32,10 +32,7 @@ def sounds() -> NDArray[np.float32]:
     """Tones and noises that need no recordings. A little noise keeps the bands beside a tone above rounding errors."""
     rng = np.random.default_rng(1)
     time_s = np.arange(16_000) / 16_000
-    tones = [
-        np.sin(2 * np.pi * hz * time_s + phase) + rng.normal(0, 1e-3, 16_000)
-        for hz, phase in zip((60, 440, 3_900), rng.random(3), strict=True)
-    ]
+    tones = [np.sin(2 * np.pi * hz * time_s) + rng.normal(0, 1e-3, 16_000) for hz in (60, 440, 3_900)]
     noises = [rng.normal(size=16_000) * loudness for loudness in (1e-4, 0.1, 0.3)]
     return np.stack([*tones, *noises]).astype(np.float32)
 
@@ -52,7 +49,7 @@ def tensorflow_features(clips: NDArray[np.float32], kind: str) -> NDArray[Any]:
 
 
 def librosa_spectrum(clip: NDArray[np.float32]) -> NDArray[Any]:
-    """|STFT|. librosa puts the 480-sample window in the middle of the 512: 16 zeros before bring the frames into line."""
+    """|STFT|. librosa puts the window of 480 in the middle of 512 samples: 16 zeros before line the frames up."""
     librosa = pytest.importorskip("librosa")
     padded = np.pad(clip / clip.max(), 16)
     spectrum = librosa.stft(padded, n_fft=512, hop_length=320, win_length=480, window="hann", center=False)
@@ -82,7 +79,7 @@ def test_equal_to_librosa_with_our_filters(speech: NDArray[np.float32]) -> None:
 
 
 def test_mel_filters_stand_where_librosas_do() -> None:
-    """Same HTK edges; librosa's flanks are straight in Hz, ours (as TensorFlow's) in mel, so they bow a little apart."""
+    """Same HTK edges; librosa's flanks are straight in Hz, ours (and TensorFlow's) in mel: they bow apart."""
     librosa = pytest.importorskip("librosa")
     theirs = librosa.filters.mel(sr=16_000, n_fft=512, n_mels=40, fmin=20, fmax=4_000, htk=True, norm=None).T
     ours = mel_weights(MFCC)

@@ -159,7 +159,7 @@ class _Run:
         try:
             uc.emu_start(job.entry | 1, self.return_page)
         except UcError as error:
-            return Fault(self.access or str(error).lower(), self.pc())
+            return Fault(self.access or self._reason(error), self.pc())
         if tracer.over_budget:
             return Fault(f"it did not return within {job.instruction_budget} instructions", self.pc())
         if tracer.overflow:
@@ -170,6 +170,11 @@ class _Run:
     def _on_invalid(self, uc: object, access: int, address: int, size: int, value: int, user: object) -> bool:
         self.access = f"{_ACCESS.get(access, 'invalid access to')} {address:#010x} ({size} bytes)"
         return False
+
+    def _reason(self, error: UcError) -> str:
+        if not 0 <= self.pc() - self.job.flash_origin < self.job.flash_bytes:
+            return f"jump to {self.pc():#010x}, where nothing can run"
+        return str(error).split(" (UC_", 1)[0].lower()  # "invalid instruction", without the constant's name
 
     def pc(self) -> int:
         return int(self.uc.reg_read(arm.UC_ARM_REG_PC))

@@ -92,7 +92,7 @@ class CortexMProfiler(Profiler):
             flash=image.flash,
             ram=image.ram,
             entry=run.start,
-            code_bytes=image.flash_bytes,
+            code_bytes=max(part.address + len(part.data) for part in image.flash) - chip.flash_origin,
             arena=_arena(image, chip),
             arena_bytes=firmware.arena_bytes,
             input_offsets=tuple(port.offset for port in firmware.inputs),

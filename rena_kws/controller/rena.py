@@ -4,6 +4,10 @@ An episode takes the seed network or one of the best found so far, lets the poli
 proposes the result. When the reward comes, the log-probability of those decisions is raised or lowered by the
 advantage, the reward less an exponential moving average of rewards, in units of the rewards' running deviation (the
 scaling is ours: rewards of a good run differ by hundredths, and the entropy bonus should not drown them).
+
+Starting from the best found is ours too, and is most of the lead over random search: on a made-up reward, 20 seeds, 200
+trials, learning raised the mean reward of the proposals, while the best network found was
+slightly worse than with a frozen policy (learning rate 0). Compare with that control before crediting the policy.
 """
 
 from __future__ import annotations

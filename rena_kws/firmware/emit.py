@@ -101,7 +101,7 @@ def _model_source(
     for position, (op, group) in enumerate(steps):
         lines += _layer(graph, memory, name, position, op, group, shared)
     lines += [f"void {name}_run(void *arena)", "{"]
-    lines += [f"    {_layer_symbol(name, position)}(arena);" for position in range(len(steps))]
+    lines += [f"    {_layer_symbol(name, position)}(arena);" for position in range(len(steps))] or ["    (void)arena;"]
     return "\n".join([*lines, "}", ""])
 
 

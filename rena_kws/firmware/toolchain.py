@@ -220,12 +220,9 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _run(arguments: Sequence[str], folder: Path) -> None:
-    zig_cache = str(cache_dir() / "zig")
-    environment = {"ZIG_GLOBAL_CACHE_DIR": zig_cache, "ZIG_LOCAL_CACHE_DIR": zig_cache} | dict(os.environ)
     done = subprocess.run(
         arguments,
         cwd=folder,
-        env=environment,
         capture_output=True,
         text=True,
         errors="replace",

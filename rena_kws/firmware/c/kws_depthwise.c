@@ -5,6 +5,7 @@
  */
 #include "kws_depthwise.h"
 
+#include "kws_dsp.h"
 #include "kws_quantized.h"
 
 /* The taps of one output pixel that fall inside the image. */
@@ -53,6 +54,28 @@ static inline int8_t finish(const kws_depthwise_params *params, int32_t channel,
     return (int8_t)kws_clamp(scaled + params->output_zero_point, params->output_min, params->output_max);
 }
 
+/* One tap of four channels: sum[c] += (x[c] - zero_point) * w[c]. */
+static inline void add_tap(int32_t sum[4], const int8_t *x, const int8_t *w, int32_t zero_point)
+{
+#if KWS_DSP
+    const uint32_t x_word = kws_load_four(x);
+    const uint32_t w_word = kws_load_four(w);
+    const int16x2_t offset = (int16x2_t)((uint32_t)zero_point << 16 | ((uint32_t)zero_point & 0xFFFFU));
+    const int32_t x_even = (int32_t)__ssub16(kws_even(x_word), offset);
+    const int32_t x_odd = (int32_t)__ssub16(kws_odd(x_word), offset);
+    const int32_t w_even = (int32_t)kws_even(w_word);
+    const int32_t w_odd = (int32_t)kws_odd(w_word);
+    sum[0] = __smlabb(x_even, w_even, sum[0]);
+    sum[1] = __smlabb(x_odd, w_odd, sum[1]);
+    sum[2] = __smlatt(x_even, w_even, sum[2]);
+    sum[3] = __smlatt(x_odd, w_odd, sum[3]);
+#else
+    for (int32_t c = 0; c < 4; c++) {
+        sum[c] += (x[c] - zero_point) * w[c];
+    }
+#endif
+}
+
 /* Output channels `channel` to `channel + 3` of a pixel; needs channel_multiplier 1. */
 static void four_channels(const kws_depthwise_params *params, const window *taps, int32_t channel, int8_t *output)
 {
@@ -62,24 +85,18 @@ static void four_channels(const kws_depthwise_params *params, const window *taps
     const int32_t row_step = params->dilation_height * params->input_width * channels;
     const int8_t *x_row = taps->input + channel;
     const int8_t *w_row = taps->weights + channel;
-    int32_t sum0 = params->bias[channel];
-    int32_t sum1 = params->bias[channel + 1];
-    int32_t sum2 = params->bias[channel + 2];
-    int32_t sum3 = params->bias[channel + 3];
+    int32_t sum[4] = {params->bias[channel], params->bias[channel + 1], params->bias[channel + 2],
+                      params->bias[channel + 3]};
     for (int32_t row = 0; row < taps->rows; row++, x_row += row_step, w_row += params->kernel_width * channels) {
         const int8_t *x = x_row;
         const int8_t *w = w_row;
         for (int32_t column = 0; column < taps->columns; column++, x += tap_step, w += channels) {
-            sum0 += (x[0] - zero_point) * w[0];
-            sum1 += (x[1] - zero_point) * w[1];
-            sum2 += (x[2] - zero_point) * w[2];
-            sum3 += (x[3] - zero_point) * w[3];
+            add_tap(sum, x, w, zero_point);
         }
     }
-    output[0] = finish(params, channel, sum0);
-    output[1] = finish(params, channel + 1, sum1);
-    output[2] = finish(params, channel + 2, sum2);
-    output[3] = finish(params, channel + 3, sum3);
+    for (int32_t c = 0; c < 4; c++) {
+        output[c] = finish(params, channel + c, sum[c]);
+    }
 }
 
 /* One output channel of a pixel, any channel_multiplier. */

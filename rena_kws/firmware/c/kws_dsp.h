@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT-0
+ *
+ * Two products an instruction, where the core has the DSP extension (Cortex-M4, M7, most M33). KWS_DSP is 1 there and 0
+ * elsewhere; kernels keep a portable path beside the fast one. KWS_PORTABLE, defined for the compiler, forces that path.
+ */
+#ifndef KWS_DSP_H
+#define KWS_DSP_H
+
+#if defined(__ARM_FEATURE_SIMD32) && !defined(KWS_PORTABLE)
+#define KWS_DSP 1
+
+#include <arm_acle.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Elements 0 to 3; any alignment. */
+static inline uint32_t kws_load_four(const int8_t *from)
+{
+    uint32_t word;
+    memcpy(&word, from, sizeof word);
+    return word;
+}
+
+/* Elements 0 and 2, as 16 bits each. */
+static inline int16x2_t kws_even(uint32_t four)
+{
+    return __sxtb16((int8x4_t)four);
+}
+
+/* Elements 1 and 3, as 16 bits each: SXTB16 rotates its operand, so this is one instruction too. */
+static inline int16x2_t kws_odd(uint32_t four)
+{
+    return __sxtb16((int8x4_t)(four >> 8 | four << 24));
+}
+
+#else
+#define KWS_DSP 0
+#endif
+
+#endif

@@ -1,0 +1,159 @@
+"""Features of a dataset: right, cached, augmented, repeatable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rena_kws.datasets.augment import Augmentation, augment
+from rena_kws.datasets.base import Clip, open_dataset
+from rena_kws.datasets.features import default_cache_dir, load_features
+from rena_kws.datasets.spoken_digits import SpokenDigits
+from rena_kws.errors import DatasetError
+from rena_kws.frontend.features import compute
+from rena_kws.frontend.settings import FrontEnd
+
+
+class CountingDigits(SpokenDigits):
+    """Two digits, and how often their clips were read."""
+
+    reads = 0
+
+    def split(self, split: str) -> Iterator[Clip]:
+        CountingDigits.reads += 1
+        return super().split(split)
+
+
+@pytest.fixture
+def digits(reference: Callable[..., Path]) -> CountingDigits:
+    CountingDigits.reads = 0
+    return CountingDigits(str(reference("datasets", "fsdd")), keywords="one,two")
+
+
+def test_the_numbers_are_those_of_the_clips(digits: CountingDigits, tmp_path: Path) -> None:
+    done: list[tuple[int, int]] = []
+    features = load_features(digits, FrontEnd(), "test", tmp_path, progress=lambda *at: done.append(at))
+    clips = list(digits.split("test"))
+    assert features.x.shape == (100, 49, 10, 1) and features.x.dtype == np.float32 and features.y.dtype == np.int32
+    np.testing.assert_array_equal(features.x, compute(FrontEnd(), np.stack([clip.audio for clip in clips])))
+    assert [features.labels[index] for index in features.y] == [clip.label for clip in clips]
+    assert features.speakers == tuple(clip.speaker for clip in clips)
+    assert done[-1] == (100, 100)
+
+
+def test_the_second_time_nothing_is_computed(digits: CountingDigits, tmp_path: Path) -> None:
+    first = load_features(digits, FrontEnd(), "train", tmp_path, variants=1)
+    assert CountingDigits.reads == 1
+    again = load_features(digits, FrontEnd(), "train", tmp_path, variants=1)
+    assert CountingDigits.reads == 1
+    np.testing.assert_array_equal(first.x, again.x)
+    np.testing.assert_array_equal(first.y, again.y)
+    assert (first.speakers, first.labels) == (again.speakers, again.labels)
+
+
+def test_whatever_matters_is_in_the_key(digits: CountingDigits, tmp_path: Path, reference: Callable[..., Path]) -> None:
+    load_features(digits, FrontEnd(), "train", tmp_path)
+    load_features(digits, FrontEnd(kind="log_mel"), "train", tmp_path)
+    load_features(digits, FrontEnd(), "train", tmp_path, variants=1)
+    load_features(digits, FrontEnd(), "train", tmp_path, variants=1, seed=1)
+    load_features(digits, FrontEnd(), "validation", tmp_path)
+    other = CountingDigits(str(reference("datasets", "fsdd")), keywords="two,one")
+    load_features(other, FrontEnd(), "train", tmp_path)
+    assert CountingDigits.reads == 6 == len(list(tmp_path.iterdir()))
+    load_features(digits, FrontEnd(), "train", tmp_path, seed=5)  # Without variants the seed changes nothing.
+    assert CountingDigits.reads == 6
+
+
+def test_a_damaged_file_is_made_anew(digits: CountingDigits, tmp_path: Path) -> None:
+    first = load_features(digits, FrontEnd(), "test", tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"text"):
+        path.write_bytes(damaged)
+        np.testing.assert_array_equal(load_features(digits, FrontEnd(), "test", tmp_path).x, first.x)
+    assert [item.name for item in tmp_path.iterdir()] == [path.name], "nothing may be left beside it"
+
+
+def test_variants_follow_the_clips_and_repeat(digits: CountingDigits, tmp_path: Path) -> None:
+    plain = load_features(digits, FrontEnd(), "train", tmp_path / "a")
+    one, other = (load_features(digits, FrontEnd(), "train", tmp_path / name, variants=2, seed=3) for name in "bc")
+    n = len(plain.x)
+    assert len(one.x) == 3 * n
+    np.testing.assert_array_equal(one.x, other.x)
+    np.testing.assert_array_equal(one.x[:n], plain.x)
+    assert one.y.tolist() == plain.y.tolist() * 3 and one.speakers == plain.speakers * 3
+    blocks = one.x.reshape(3, n, -1)
+    assert all(np.abs(blocks[a] - blocks[b]).mean() > 0.1 for a, b in ((0, 1), (0, 2), (1, 2)))
+    different = load_features(digits, FrontEnd(), "train", tmp_path / "d", variants=2, seed=4)
+    assert not np.array_equal(different.x[n:], one.x[n:])
+
+
+def test_only_training_has_variants(digits: CountingDigits, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="only the train split has variants"):
+        load_features(digits, FrontEnd(), "test", tmp_path, variants=1)
+    with pytest.raises(DatasetError, match="unknown split 'dev'"):
+        load_features(digits, FrontEnd(), "dev", tmp_path)
+    with pytest.raises(DatasetError, match="clips are one second"):
+        load_features(digits, FrontEnd(clip_ms=500), "test", tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX permissions")
+def test_a_cache_that_cannot_be_written_is_one_line(digits: CountingDigits, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(DatasetError, match=r"cannot be written .* RENA_KWS_CACHE") as caught:
+        load_features(digits, FrontEnd(), "test", blocked)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RENA_KWS_CACHE", str(tmp_path))
+    assert default_cache_dir() == tmp_path
+    monkeypatch.delenv("RENA_KWS_CACHE")
+    assert default_cache_dir() == Path.home() / ".cache" / "rena-kws"
+
+
+def test_synthetic_features_are_the_same_from_two_caches(tmp_path: Path) -> None:
+    dataset = open_dataset("synthetic", {"keywords": "lamp,fan", "clips_per_word": 8})
+    one, other = (load_features(dataset, FrontEnd(), "train", tmp_path / name, variants=1) for name in "ab")
+    np.testing.assert_array_equal(one.x, other.x)
+    assert len(one.x) == 64
+
+
+def tone(hz: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Half a second in the middle of a clip."""
+    clip = np.zeros((1, 16_000), np.float32)
+    clip[0, 4_000:12_000] = np.sin(2 * np.pi * hz * np.arange(8_000) / 16_000)
+    return clip
+
+
+def test_speed_changes_pitch_and_length_together() -> None:
+    alone = Augmentation(shift_ms=0, slowest=1.2, fastest=1.2, colour=0, noisy=0)
+    changed = augment(alone, tone(500), np.random.default_rng(0))
+    sounding = np.flatnonzero(np.abs(changed[0]) > 1e-6)
+    assert abs((sounding[-1] - sounding[0]) - 8_000 / 1.2) < 10
+    assert abs((sounding[-1] + sounding[0]) / 2 - 8_000) < 10
+    assert abs(np.argmax(np.abs(np.fft.rfft(changed[0]))) - 600) <= 1
+
+
+def test_shift_moves_without_wrapping_round() -> None:
+    alone = Augmentation(shift_ms=100, slowest=1, fastest=1, colour=0, noisy=0)
+    starts = {int(np.flatnonzero(augment(alone, tone(500), np.random.default_rng(seed))[0])[0]) for seed in range(40)}
+    assert 2_400 <= min(starts) < 3_000 and 5_000 < max(starts) <= 5_601
+    edge = np.zeros((1, 16_000), np.float32)
+    edge[0, -100:] = 1
+    assert not any(augment(alone, edge, np.random.default_rng(seed))[0, :8_000].any() for seed in range(20))
+
+
+def test_noise_has_the_level_asked_for_and_silence_stays_silent() -> None:
+    alone = Augmentation(shift_ms=0, slowest=1, fastest=1, colour=0, noisy=1, least_snr_db=20, most_snr_db=20)
+    for seed in range(5):
+        changed = augment(alone, tone(500), np.random.default_rng(seed))[0]
+        noise = np.concatenate([changed[:3_900], changed[12_100:]])
+        snr_db = 10 * np.log10(0.5 / np.mean(noise**2))
+        assert 15 < snr_db < 25  # Brown noise wanders, so a stretch of it varies.
+    assert not augment(alone, np.zeros((3, 16_000), np.float32), np.random.default_rng(0)).any()

@@ -1,0 +1,93 @@
+"""The toolchains: real compilers, the same rules for each, a cache that is safe to share."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from rena_kws.profilers.cortex_m.image import read_image
+
+from rena_kws.errors import CandidateError, UnavailableError
+from rena_kws.firmware.toolchain import (
+    GccToolchain,
+    Target,
+    Toolchain,
+    ZigToolchain,
+    cache_dir,
+    compile_host_library,
+)
+
+SOURCES = {
+    "kernel.h": "#include <stdint.h>\nint32_t twice(int32_t x);\n",
+    "kernel.c": '#include "kernel.h"\nint32_t twice(int32_t x) { return 2 * x; }\n',
+    "run.c": '#include <string.h>\n#include "kernel.h"\n'
+    "const char unused[5000] = {1};\n"
+    "void kws_run(void *arena) { int32_t x; memcpy(&x, arena, 4); x = twice(x); memcpy(arena, &x, 4); }\n",
+}
+
+
+@pytest.fixture(params=[ZigToolchain, GccToolchain])
+def toolchain(request: pytest.FixtureRequest, tool: Callable[[str], str]) -> Toolchain:
+    if request.param is GccToolchain:
+        tool("arm-none-eabi-gcc")
+    found = request.param()
+    assert isinstance(found, Toolchain)
+    return found
+
+
+def test_an_image_has_the_entry_and_nothing_unreachable(toolchain: Toolchain) -> None:
+    target = Target("cortex-m4", dsp=True, flash_origin=0x00010000, ram_origin=0x20001000)
+    image = read_image(toolchain.compile(SOURCES, target, entry="kws_run"))
+    run = image.function("kws_run")
+    assert run is not None and 0x00010000 <= run.start < 0x00010200
+    assert image.flash_bytes < 200 and image.ram_bytes == 0
+
+
+def test_small_copies_are_expanded_in_place(toolchain: Toolchain) -> None:
+    image = read_image(toolchain.compile(SOURCES, Target("cortex-m4"), entry="kws_run"))
+    assert not [function for function in image.functions if "memcpy" in function.name]
+
+
+def test_what_is_refused_is_said_on_one_line(toolchain: Toolchain) -> None:
+    with pytest.raises(CandidateError, match="undeclared") as caught:
+        toolchain.compile({"a.c": "int x(void) { return y; }"}, Target("cortex-m4"), entry="x")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_compilation_is_kept_by_what_shapes_it() -> None:
+    zig = ZigToolchain()
+    first = zig.compile(SOURCES, Target("cortex-m4"), entry="kws_run")
+    stamp = first.stat().st_mtime_ns
+    assert zig.compile(dict(SOURCES), Target("cortex-m4"), entry="kws_run") == first
+    assert first.stat().st_mtime_ns == stamp and first.is_relative_to(cache_dir())
+    assert zig.compile(SOURCES, Target("cortex-m4"), entry="kws_run", optimize="size") != first
+    assert zig.compile({**SOURCES, "x.h": ""}, Target("cortex-m4"), entry="kws_run") != first
+    assert not [path for path in first.parent.iterdir() if path.name.startswith("compile-")]
+
+
+def test_parallel_compilations_of_one_thing_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RENA_KWS_CACHE", str(tmp_path))
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(ZigToolchain().compile, SOURCES, Target("cortex-m4"), entry="kws_run") for _ in range(3)]
+    assert len({job.result().read_bytes() for job in jobs}) == 1
+
+
+def test_a_host_library_computes() -> None:
+    library = ctypes.CDLL(str(compile_host_library({"twice.c": "int twice(int x) { return 2 * x; }"}, libc=False)))
+    assert library.twice(21) == 42
+
+
+def test_a_missing_compiler_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UnavailableError, match="arm-none-eabi-gcc is not on PATH"):
+        GccToolchain().compile(SOURCES, Target("cortex-m4"), entry="kws_run")
+
+
+def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RENA_KWS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UnavailableError, match="RENA_KWS_CACHE"):
+        ZigToolchain().compile(SOURCES, Target("cortex-m4"), entry="kws_run")
