@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
 from rena_kws.datasets import noise
 from rena_kws.datasets.base import CLIP_SAMPLES, SAMPLE_RATE_HZ
 

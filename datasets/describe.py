@@ -8,7 +8,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-
 from rena_kws.datasets.base import SPLITS, Dataset, Progress
 
 

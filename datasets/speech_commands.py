@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-
 from rena_kws.datasets import audio
 from rena_kws.datasets.base import (
     CLIP_SAMPLES,
@@ -31,6 +30,7 @@ from rena_kws.datasets.base import (
 )
 from rena_kws.datasets.recordings import RecordedDataset, Recording
 from rena_kws.datasets.splitting import check_known
+
 from rena_kws.errors import DatasetError
 
 NOISE_FOLDER = "_background_noise_"

@@ -1,7 +1,7 @@
 """What the stages hand on: frozen data, no behaviour beyond reading itself.
 
-    Architecture ──model──► BuiltModel ──convert──► ConvertedModel ──firmware──► Firmware
-                                                          └──profilers──► Measurement ──reward──► Evaluation
+Architecture ──model──► BuiltModel ──convert──► ConvertedModel ──firmware──► Firmware
+                                                      └──profilers──► Measurement ──reward──► Evaluation
 """
 
 from __future__ import annotations

@@ -29,7 +29,11 @@ def load(path: Path) -> ConvertedModel:
     if data[4:8] == _TFLITE_MAGIC:
         return ConvertedModel("tflite", data, path.stem)
     if data[:2] == _KERAS_MAGIC:
-        raise ModelError(f"{path} looks like a Keras archive; a model is profiled as .tflite or .onnx: convert it first")
+        raise ModelError(
+            f"{path} looks like a Keras archive; a model is profiled as .tflite or .onnx: convert it first"
+        )
     if data[0] in _ONNX_FIELDS and path.suffix == ".onnx":
         return ConvertedModel("onnx", data, path.stem)
-    raise ModelError(f"{path} is neither a TFLite nor an ONNX model ({len(data)} bytes that start with {data[:8].hex()})")
+    raise ModelError(
+        f"{path} is neither a TFLite nor an ONNX model ({len(data)} bytes that start with {data[:8].hex()})"
+    )

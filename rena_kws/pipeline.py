@@ -88,7 +88,9 @@ def evaluate(architecture: Architecture, task: Task, final: bool = False) -> Out
         if refused := _refusal(task, resources):
             return Outcome(Evaluation("over_limit", 0.0, None, resources, refused, clock.seconds), model, measurement)
         with clock("train"):
-            train(built, training, validation, replace(task.training, epochs=max(1, task.train_clips // len(training.x))))
+            train(
+                built, training, validation, replace(task.training, epochs=max(1, task.train_clips // len(training.x)))
+            )
         with clock("convert"):
             model = converter.convert(built, calibration)
         with clock("score"):
@@ -97,7 +99,9 @@ def evaluate(architecture: Architecture, task: Task, final: bool = False) -> Out
             with clock("profile"):
                 measurement, resources = measure(architecture, model, task)
             if refused := _refusal(task, resources):
-                return Outcome(Evaluation("over_limit", 0.0, score, resources, refused, clock.seconds), model, measurement)
+                return Outcome(
+                    Evaluation("over_limit", 0.0, score, resources, refused, clock.seconds), model, measurement
+                )
         value = reward(score, resources, task.limits)
         return Outcome(Evaluation("ok", value, score, resources, "", clock.seconds), model, measurement)
     except DoesNotFitError as error:

@@ -11,6 +11,7 @@ import math
 from statistics import mean, median
 
 import numpy as np
+import pytest
 
 from rena_kws.artifacts import Evaluation
 from rena_kws.controller.base import Controller
@@ -22,12 +23,12 @@ from rena_kws.spec.search_space import SearchSpace, seed_architecture
 
 SPACE = SearchSpace()
 SEED = seed_architecture(12)
-TRIALS = 150
-SEEDS = range(4)
+TRIALS = 200
+SEEDS = range(12)  # the paired deviation of the mean over seeds is about 0.09: fewer seeds would be a lottery
 
 
 def judge(architecture: Architecture) -> Evaluation:
-    """Accuracy rises with MACs and depth and falls with hidden dense layers; 1 M MACs and 20 kB of weights are limits."""
+    """Accuracy rises with MACs and depth, falls with dense layers; 1 M MACs and 20 kB of weights are limits."""
     figures = cost(architecture)
     if figures.macs > 1_000_000 or figures.weight_bytes > 20_000:
         return Evaluation("over_limit", 0.0)
@@ -47,6 +48,7 @@ def rewards(controller: Controller) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 def test_learning_raises_the_mean_reward_and_the_search_beats_random() -> None:
     ours = [rewards(RenaController(SPACE, SEED, seed)) for seed in SEEDS]
     random = [rewards(RandomSearch(SPACE, SEED, seed)) for seed in SEEDS]

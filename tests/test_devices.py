@@ -1,4 +1,4 @@
-"""The catalogue of devices: what ships is valid and sourced, and a wrong description is refused with rule, device, value."""
+"""The catalogue of devices: what ships is valid and sourced; a wrong description is refused with its rule."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
 from rena_kws.datasets import audio
+
 from rena_kws.errors import DatasetError
 from rena_kws.frontend.features import LOG_FLOOR, compute, mel_weights
 from rena_kws.frontend.settings import FrontEnd

@@ -1,4 +1,4 @@
-"""The emulated Cortex-M on small handwritten firmwares: memory, layers, the flash's cache, and images that misbehave."""
+"""The emulated Cortex-M on small handwritten firmwares: memory, layers, the flash's cache, misbehaving images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOREVER = "1: b 1b\n"
 
 @pytest.fixture(scope="module")
 def profiler() -> CortexMProfiler:
-    return CortexMProfiler(instruction_budget=2_000_000)
+    return CortexMProfiler(halfword_budget=2_000_000)
 
 
 def test_outputs_answer_the_batch_in_order(profiler: CortexMProfiler) -> None:
@@ -95,7 +95,8 @@ def test_a_read_in_an_it_block_survives_being_watched() -> None:
 )
 def test_reads_of_the_flash_pay_for_its_cache_misses(size_bytes: int, misses: int) -> None:
     body = (
-        f"movw r1, #:lower16:table\nmovt r1, #:upper16:table\nmovs r2, #2\n2: mov r3, r1\nmov.w r12, #{size_bytes // 4}\n"
+        f"movw r1, #:lower16:table\nmovt r1, #:upper16:table\nmovs r2, #2\n"
+        f"2: mov r3, r1\nmov.w r12, #{size_bytes // 4}\n"
         "1: ldr r0, [r3], #4\nsubs.w r12, r12, #1\nbne 1b\nsubs r2, #1\nbne 2b\nbx lr\n"
         f'.section .rodata.table, "a"\n.balign 8\ntable: .space {size_bytes}, 1\n.text\n'
     )
@@ -109,7 +110,7 @@ def test_reads_of_the_flash_pay_for_its_cache_misses(size_bytes: int, misses: in
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        (FOREVER, r"did not return within 2000000 instructions \(pc 0x08000000 in kws_run"),
+        (FOREVER, r"did not return within its budget of 2000000 halfwords of code \(pc 0x08000000 in kws_run"),
         (
             "mov.w r1, #0x40000000\nldr r1, [r1]\nbx lr\n",
             "read of unmapped address 0x40000000 .4 bytes. .pc 0x08000004",
@@ -132,7 +133,7 @@ def test_an_image_that_misbehaves_is_reported(profiler: CortexMProfiler, body: s
 def test_instructions_that_the_core_lacks_are_refused(profiler: CortexMProfiler) -> None:
     smuad = assembly(".inst.w 0xfb20f001\nbx lr\n")  # the emulator's M3 would run it
     assert profiler.profile_firmware(smuad, M4).cycles == 4
-    with pytest.raises(CandidateError, match="cortex-m3 has no instruction 'smuad r0, r0, r1' .at 0x08000000"):
+    with pytest.raises(CandidateError, match=r"cortex-m3 has no instruction 'smuad r0, r0, r1' .at 0x08000000"):
         profiler.profile_firmware(smuad, catalogue.get("cortex-m3"))
     without = replace(catalogue.get("cortex-m33"), dsp=False)
     with pytest.raises(CandidateError, match="cortex-m33 has no instruction 'smuad"):
@@ -141,20 +142,20 @@ def test_instructions_that_the_core_lacks_are_refused(profiler: CortexMProfiler)
 
 def test_what_does_not_fit_is_refused_with_the_numbers(profiler: CortexMProfiler) -> None:
     table = 'ldr r1, =table\nbx lr\n.ltorg\n.section .rodata.table, "a"\ntable: .space 3000\n.text\n'
-    with pytest.raises(DoesNotFitError, match="needs 30.. bytes of flash, there are 2048"):
+    with pytest.raises(DoesNotFitError, match=r"needs 30.. bytes of flash, there are 2048"):
         profiler.profile_firmware(assembly(table), replace(M4, flash_bytes=2048))
     big = replace(assembly("bx lr\n"), arena_bytes=5000)
-    with pytest.raises(DoesNotFitError, match="needs 5000 bytes of RAM .data 0, arena 5000.*there are 4096"):
+    with pytest.raises(DoesNotFitError, match=r"needs 5000 bytes of RAM .data 0, arena 5000.*there are 4096"):
         profiler.profile_firmware(big, replace(M4, ram_bytes=4096))
 
 
 def test_a_worker_that_hangs_or_dies_costs_its_job_only() -> None:
-    slow = CortexMProfiler(emulator=EmulatorProcess(timeout_s=2), instruction_budget=10**15)
+    slow = CortexMProfiler(emulator=EmulatorProcess(timeout_s=2), halfword_budget=10**15)
     with pytest.raises(DeviceError, match="longer than its 2 s"):
         slow.profile_firmware(assembly(FOREVER), M4)
     assert slow.profile_firmware(assembly("bx lr\n"), M4).cycles == 3
 
-    dying = CortexMProfiler(instruction_budget=10**15)
+    dying = CortexMProfiler(halfword_budget=10**15)
     dying.profile_firmware(assembly("bx lr\n"), M4)
     process = dying.emulator._process
     assert process is not None
@@ -181,7 +182,7 @@ def test_energy_is_given_only_where_the_current_is(profiler: CortexMProfiler) ->
 
 
 def test_what_cannot_be_profiled_is_refused(profiler: CortexMProfiler, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ModelError, match="runs int8 .tflite models: got a model in format onnx"):
+    with pytest.raises(ModelError, match=r"runs int8 \.tflite models: got a model in format onnx"):
         profiler.profile(ConvertedModel("onnx", b"x"), M4)
     with pytest.raises(ModelError, match="device cpu is no Cortex-M"):
         profiler.profile_firmware(assembly("bx lr\n"), catalogue.get("cpu"))

@@ -126,7 +126,7 @@ class _Run:
                 self._owners[entry] = owner + 1
         tracer.owner_at = ctypes.cast(self._owners, ctypes.POINTER(ctypes.c_uint16))
         tracer.owner_base, tracer.owner_entries = job.flash_origin, job.code_bytes // 2
-        tracer.counting, tracer.halfword_budget = int(counting), job.instruction_budget
+        tracer.counting, tracer.halfword_budget = int(counting), job.halfword_budget
         self._hook(unicorn.UC_HOOK_BLOCK, self.library.tracer_on_block, 1, 0)
         if counting and job.cache_lines:
             tracer.cache_lines, tracer.line_bytes = min(job.cache_lines, _CACHE_LINES), job.cache_line_bytes
@@ -161,7 +161,7 @@ class _Run:
         except UcError as error:
             return Fault(self.access or self._reason(error), self.pc())
         if tracer.over_budget:
-            return Fault(f"it did not return within {job.instruction_budget} instructions", self.pc())
+            return Fault(f"it did not return within its budget of {job.halfword_budget} halfwords of code", self.pc())
         if tracer.overflow:
             return Fault(f"it has more basic blocks than the {_TABLE_SIZE // 2} that are counted", self.pc())
         self.library.tracer_close_block(self.tracer, self.return_page)

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import capstone
 from capstone import arm
 
+from rena_kws.errors import CandidateError
+
 Kind = Literal[
     "alu",
     "multiply",
@@ -72,8 +74,12 @@ class Instruction:
 
 
 def decode(code: bytes, address: int) -> tuple[Instruction, ...]:
-    """The instructions of one basic block. Bytes that are no instruction end it early; the emulator never ran them."""
-    return tuple(_instruction(item) for item in _disassembler().disasm(code, address))
+    """The instructions of one basic block. Raises `CandidateError` for code that cannot be read whole."""
+    items = list(_disassembler().disasm(code, address))
+    end = items[-1].address + items[-1].size if items else address
+    if not code or end != address + len(code):
+        raise CandidateError(f"no known instruction at {end:#010x}: its cycles cannot be counted")
+    return tuple(_instruction(item) for item in items)
 
 
 @cache

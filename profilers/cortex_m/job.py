@@ -44,6 +44,7 @@ class Job:
 
     `owners` are (number, start, end): a block that starts in the range makes `number` the owner of what follows.
     `cache_lines` 0 means that flash reads are not watched. `code_bytes` is the flash that may hold code.
+    `halfword_budget` ends a run that does not return; an instruction is one halfword or two.
     """
 
     core: str
@@ -64,7 +65,7 @@ class Job:
     owners: tuple[tuple[int, int, int], ...] = ()
     cache_lines: int = 0
     cache_line_bytes: int = 0
-    instruction_budget: int = 4_000_000_000
+    halfword_budget: int = 4_000_000_000
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), default=_encode)

@@ -36,7 +36,7 @@ class CortexMProfiler(Profiler):
     toolchain: Toolchain = field(default_factory=ZigToolchain)
     optimize: Optimize = "speed"
     emulator: EmulatorProcess = field(default_factory=EmulatorProcess)
-    instruction_budget: int = 4_000_000_000
+    halfword_budget: int = 4_000_000_000
 
     def unavailable(self) -> str | None:
         missing = [name for name in ("unicorn", "capstone", "ziglang") if importlib.util.find_spec(name) is None]
@@ -102,7 +102,7 @@ class CortexMProfiler(Profiler):
             owners=tuple(owners),
             cache_lines=path.data_cache_bytes // path.data_cache_line_bytes if path.data_cache_bytes else 0,
             cache_line_bytes=path.data_cache_line_bytes,
-            instruction_budget=self.instruction_budget,
+            halfword_budget=self.halfword_budget,
         )
 
     def _measurement(

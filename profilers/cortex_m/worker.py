@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rena_kws.profilers.child import python_command
@@ -33,6 +34,7 @@ class EmulatorProcess:
     further_input_s: float = 5.0
     _process: subprocess.Popen[str] | None = None
     _owner_pid: int = 0
+    _end: Callable[[], object] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, job: Job) -> JobResult:
@@ -56,6 +58,8 @@ class EmulatorProcess:
             if answer:
                 return JobResult.from_json(answer)
             status = process.wait()
+            if self._end is not None:
+                self._end()
             self._process = None
             if expired.is_set():
                 raise DeviceError(f"the emulation took longer than its {timeout_s:g} s and was stopped")
@@ -72,7 +76,7 @@ class EmulatorProcess:
                 encoding="utf-8",
             )
             self._owner_pid = os.getpid()
-            weakref.finalize(self, _end, self._process, self._owner_pid)
+            self._end = weakref.finalize(self, _stop, self._process, self._owner_pid)
         return self._process
 
 
@@ -87,7 +91,7 @@ def _exchange(process: subprocess.Popen[str], request: str) -> str:
         return ""
 
 
-def _end(process: subprocess.Popen[str], owner_pid: int) -> None:
+def _stop(process: subprocess.Popen[str], owner_pid: int) -> None:
     if owner_pid != os.getpid():
         return
     process.kill()
@@ -102,6 +106,8 @@ def main(arguments: Sequence[str]) -> None:
     """The worker: jobs from standard input until it closes."""
     from rena_kws.profilers.cortex_m.emulator import execute, load_tracer
 
+    # Ctrl-C reaches the whole group; this process ends when its input does.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever a library prints must not end up between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

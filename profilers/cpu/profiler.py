@@ -41,7 +41,7 @@ class CpuProfiler(Profiler):
             raise UnavailableError(reason)
         # The flatbuffer's own mark; LiteRT may crash where it expects one and gets something else.
         if not model.data or (model.format == "tflite" and model.data[4:8] != b"TFL3"):
-            raise ModelError(f"{model.name} is no .tflite file: {len(model.data)} bytes without the mark TFL3")
+            raise ModelError(f"{model.name} is no .{model.format} file: {len(model.data)} bytes without its mark")
         with tempfile.TemporaryDirectory(prefix="rena-kws-") as name:
             folder = Path(name)
             (folder / "model").write_bytes(model.data)

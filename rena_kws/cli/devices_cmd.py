@@ -19,10 +19,23 @@ def run(arguments: argparse.Namespace) -> None:
         print_json(devices[0].as_json() if arguments.device else {d.name: d.as_json() for d in devices})
         return
     header = ("device", "core", "clock MHz", "flash kB", "RAM kB", "profiler", "what")
-    print(table(header, [
-        (d.name, d.core, _scaled(d.clock_hz, 10**6), _scaled(d.flash_bytes, 1024), _scaled(d.ram_bytes, 1024), d.profiler, d.title)
-        for d in devices
-    ]))
+    print(
+        table(
+            header,
+            [
+                (
+                    d.name,
+                    d.core,
+                    _scaled(d.clock_hz, 10**6),
+                    _scaled(d.flash_bytes, 1024),
+                    _scaled(d.ram_bytes, 1024),
+                    d.profiler,
+                    d.title,
+                )
+                for d in devices
+            ],
+        )
+    )
     if arguments.device:
         print("\n".join(f"  {name}: {source}" for name, source in devices[0].sources.items()))
 

@@ -12,7 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="RUN|MODEL", help="a run's folder, or a .tflite or .onnx file")
     parser.add_argument("--format", required=True, help="c, tflite or onnx")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
-    parser.add_argument("--name", default="kws_model", metavar="PREFIX", help="prefix of every C symbol (default: %(default)s)")
+    parser.add_argument(
+        "--name", default="kws_model", metavar="PREFIX", help="prefix of every C symbol (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -60,7 +60,13 @@ def _run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
     except ImportError as error:
-        if error.name and error.name.partition(".")[0] in ("tensorflow", "keras", "librosa", "espeakng_loader", "tf2onnx"):
+        if error.name and error.name.partition(".")[0] in (
+            "tensorflow",
+            "keras",
+            "librosa",
+            "espeakng_loader",
+            "tf2onnx",
+        ):
             return _fail(f"this command needs {error.name}; install it with: pip install 'rena-kws[search]'")
         raise
     except KeyboardInterrupt:

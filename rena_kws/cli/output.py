@@ -38,7 +38,10 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
     if measurement.energy_uj is not None:
         lines.append(f"  energy {measurement.energy_uj:,.1f} µJ (estimated)")
     if layers and measurement.layers:
-        rows = [(cost.op, cost.macs, cost.cycles, _per_mac(cost.cycles, cost.macs), cost.name) for cost in measurement.layers]
+        rows = [
+            (cost.op, cost.macs, cost.cycles, _per_mac(cost.cycles, cost.macs), cost.name)
+            for cost in measurement.layers
+        ]
         lines.append(table(("op", "MACs", "cycles", "cycles/MAC", "layer"), rows))
     return "\n".join(lines)
 

@@ -13,7 +13,9 @@ from rena_kws.errors import ModelError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file")
     parser.add_argument("--device", default="cortex-m", help="see `rena-kws devices` (default: %(default)s)")
-    parser.add_argument("--inputs", type=Path, metavar="F.npy", help="a batch in the model's own dtype (default: one of zeros)")
+    parser.add_argument(
+        "--inputs", type=Path, metavar="F.npy", help="a batch in the model's own dtype (default: one of zeros)"
+    )
     parser.add_argument("--outputs", type=Path, metavar="G.npy", help="write what the device computed")
     parser.add_argument("--layers", action="store_true", help="cost by layer")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -24,15 +24,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cortex-m", help="see `rena-kws devices` (default: %(default)s)")
     parser.add_argument("--dataset", default="synthetic", metavar="NAME[:PATH]", help="(default: %(default)s speech)")
     add_dataset_options(parser)
-    parser.add_argument("--limit", action="append", default=[], metavar="NAME=VALUE", help="e.g. latency_ms=30; repeatable")
+    parser.add_argument(
+        "--limit", action="append", default=[], metavar="NAME=VALUE", help="e.g. latency_ms=30; repeatable"
+    )
     parser.add_argument("--soft", action="store_true", help="going over a limit costs reward instead of the trial")
     parser.add_argument("--start", type=Path, metavar="SPEC", help="a network (JSON) to start from")
     parser.add_argument("--controller", default="rena", help="rena or random (default: %(default)s)")
     parser.add_argument("--trials", type=_positive_int, help="stop searching after this many networks")
-    parser.add_argument("--minutes", type=_positive, help=f"time for the whole run (default: {DEFAULT_MINUTES:g}, or none with --trials)")
+    parser.add_argument(
+        "--minutes",
+        type=_positive,
+        help=f"time for the whole run (default: {DEFAULT_MINUTES:g}, or none with --trials)",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=_positive_int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
-    parser.add_argument("--run", dest="run_folder", type=Path, metavar="DIR", help="the run's folder (default: runs/DATE-TIME)")
+    parser.add_argument(
+        "--workers", type=_positive_int, default=os.cpu_count() or 1, help="processes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--run", dest="run_folder", type=Path, metavar="DIR", help="the run's folder (default: runs/DATE-TIME)"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the run in --run DIR")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -109,8 +119,10 @@ def _print(result: SearchResult, settings: SearchSettings, folder: Path) -> None
     measurement = result.outcome.measurement
     assert measurement is not None
     print(render_table(result.trials, settings.limits))
-    print(f"\nwinner: {100 * (result.outcome.evaluation.accuracy or 0):.1f} % on validation, "
-          f"{100 * result.test_accuracy:.1f} % on test (measured, int8)")
+    print(
+        f"\nwinner: {100 * (result.outcome.evaluation.accuracy or 0):.1f} % on validation, "
+        f"{100 * result.test_accuracy:.1f} % on test (measured, int8)"
+    )
     print(describe_measurement(measurement, layers=False))
     print(f"\nfirmware  {folder / 'firmware'}\nmodel     {folder / 'winner'}\nreport    {folder / 'report.html'}")
 

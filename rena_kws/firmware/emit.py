@@ -67,10 +67,10 @@ def _layer_name(graph: Graph, op: Op) -> str:
 def _port(graph: Graph, memory: MemoryPlan, index: int) -> Port:
     tensor = graph.tensors[index]
     if index not in memory.tensors:
-        raise ModelError(f"the output {tensor.name!r} is a constant; supported are computed outputs")
+        raise ModelError(f"the output {tensor.label} is a constant; supported are computed outputs")
     if tensor.dtype != "int8" or len(tensor.scales) != 1:
         raise ModelError(
-            f"tensor {tensor.name!r} is {tensor.dtype}; supported are int8 inputs and outputs with one scale"
+            f"tensor {tensor.label} is {tensor.dtype}; supported are int8 inputs and outputs with one scale"
             " (convert with inference_input_type and inference_output_type int8)"
         )
     return Port(memory.tensors[index].offset, tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)

@@ -40,6 +40,11 @@ class Tensor:
     data: NDArray[Any] | None = None
 
     @property
+    def label(self) -> str:
+        """The name as messages give it. Converters join the names of fused operators with `;`: the first is enough."""
+        return _label(self.name)
+
+    @property
     def elements(self) -> int:
         return math.prod(self.shape)
 
@@ -108,10 +113,14 @@ def read_graph(model: ConvertedModel) -> Graph:
         graph = _Reader(data).read()
     except ModelError as error:
         raise ModelError(f"{model.name}: {error}") from None
-    except Exception as error:
+    except Exception:
         # The schema classes follow offsets of the file without a check: damage shows as any exception at all.
-        raise ModelError(f"{model.name}: damaged or truncated TFLite file ({type(error).__name__})") from None
+        raise ModelError(f"{model.name}: damaged or truncated TFLite file of {len(data)} bytes") from None
     return graph
+
+
+def _label(name: str) -> str:
+    return repr(name.split(";")[0][:80])
 
 
 def _names_of(enumeration: type) -> dict[int, str]:
@@ -149,7 +158,7 @@ class _Reader:
 
     def _tensor(self, index: int, table: Any) -> Tensor:
         name = (table.Name() or b"").decode("utf-8", "replace")
-        where = f"tensor {index} {name!r}"
+        where = f"tensor {index} {_label(name)}"
         shape = tuple(int(size) for size in table.ShapeAsNumpy()) if table.ShapeLength() else ()
         if any(size < 1 for size in shape):
             raise ModelError(f"{where} has the shape {shape}; every dimension must be fixed and positive")
@@ -249,12 +258,12 @@ def _check_order(graph: Graph) -> None:
         for index in op.inputs:
             if index >= 0 and index not in known:
                 raise ModelError(
-                    f"operator {op.index} {op.name} reads {graph.tensors[index].name!r} before it is computed"
+                    f"operator {op.index} {op.name} reads {graph.tensors[index].label} before it is computed"
                 )
         for index in op.outputs:
             if index in known:
-                raise ModelError(f"operator {op.index} {op.name} writes {graph.tensors[index].name!r} a second time")
+                raise ModelError(f"operator {op.index} {op.name} writes {graph.tensors[index].label} a second time")
         known |= set(op.outputs)
     for index in graph.outputs:
         if index not in known:
-            raise ModelError(f"the output {graph.tensors[index].name!r} is never computed")
+            raise ModelError(f"the output {graph.tensors[index].label} is never computed")

@@ -21,7 +21,5 @@ def lower(graph: Graph, op: Op) -> tuple[Call, ...]:
     if op.name not in _LOWERINGS:
         tensor = graph.tensors[op.outputs[0]]
         supported = ", ".join(SUPPORTED_OPS)
-        raise ModelError(
-            f"operator {op.index} {op.name}, which gives tensor {tensor.name!r}; supported are {supported}"
-        )
+        raise ModelError(f"operator {op.index} {op.name}, which gives tensor {tensor.label}; supported are {supported}")
     return _LOWERINGS[op.name](Operands(graph, op))

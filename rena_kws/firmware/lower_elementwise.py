@@ -65,7 +65,7 @@ def _broadcast_order(op: Operands, first: Tensor, second: Tensor) -> tuple[Tenso
         repeated = repeated[1:]
     if len(second.shape) > len(first.shape) or first.shape[len(first.shape) - len(repeated) :] != repeated:
         raise op.error(
-            f"tensors {first.name!r} and {second.name!r} have the shapes {first.shape} and {second.shape};"
+            f"tensors {first.label} and {second.label} have the shapes {first.shape} and {second.shape};"
             " supported are equal shapes, or one that is the end of the other"
         )
     return first, second
@@ -117,7 +117,7 @@ def relu6(op: Operands) -> tuple[Call, ...]:
 def logistic_op(op: Operands) -> tuple[Call, ...]:
     out = op.output()
     if out.zero_point != INT8_MIN or out.scale != 1 / 256:
-        raise op.error(f"tensor {out.name!r} needs the scale 1/256 and the zero point -128")
+        raise op.error(f"tensor {out.label} needs the scale 1/256 and the zero point -128")
 
     def function(x: Tensor, _: Tensor) -> Callable[[int], int]:
         multiplier, shift = quantize_multiplier(x.scale * (1 << 27))  # to Q4.27
@@ -139,9 +139,9 @@ def softmax(op: Operands) -> tuple[Call, ...]:
     depth = x.shape[-1] if x.shape else 1
     beta = op.op.options.get("beta", 1.0)
     if out.zero_point != INT8_MIN or out.scale != 1 / 256:
-        raise op.error(f"tensor {out.name!r} needs the scale 1/256 and the zero point -128")
+        raise op.error(f"tensor {out.label} needs the scale 1/256 and the zero point -128")
     if depth > MAX_SOFTMAX_DEPTH:
-        raise op.error(f"tensor {x.name!r} has {depth} classes; supported are up to {MAX_SOFTMAX_DEPTH}")
+        raise op.error(f"tensor {x.label} has {depth} classes; supported are up to {MAX_SOFTMAX_DEPTH}")
     if not (math.isfinite(beta) and beta * x.scale * (1 << 26) > 1):
         raise op.error(f"beta {beta} with the input scale {x.scale}; their product must exceed 2^-26")
     table = np.array(softmax_table(x.scale, beta), np.int32)
@@ -161,11 +161,9 @@ def concatenation(op: Operands) -> tuple[Call, ...]:
     for position in range(len(op.op.inputs)):
         x = op.input(position)
         if (x.scale, x.zero_point) != (out.scale, out.zero_point):
-            raise op.error(
-                f"tensor {x.name!r} differs in scale or zero point from the output; supported are equal ones"
-            )
+            raise op.error(f"tensor {x.label} differs in scale or zero point from the output; supported are equal ones")
         if len(x.shape) != rank:
-            raise op.error(f"tensor {x.name!r} has the shape {x.shape}; {rank} dimensions were expected")
+            raise op.error(f"tensor {x.label} has the shape {x.shape}; {rank} dimensions were expected")
         op.expect_shape(x, *out.shape[:axis], x.shape[axis], *out.shape[axis + 1 :])
         fields = {
             "rows": outer,
@@ -176,7 +174,7 @@ def concatenation(op: Operands) -> tuple[Call, ...]:
         calls.append(Call("layout", "concatenate", "concatenate", fields, (x.index, out.index)))
         start += x.shape[axis]
     if start != out.shape[axis]:
-        raise op.error(f"tensor {out.name!r} has the shape {out.shape}; its inputs sum to {start} along axis {axis}")
+        raise op.error(f"tensor {out.label} has the shape {out.shape}; its inputs sum to {start} along axis {axis}")
     return tuple(calls)
 
 
@@ -186,7 +184,7 @@ def pad(op: Operands) -> tuple[Call, ...]:
     rank = len(x.shape)
     op.expect_shape(paddings, rank, 2)
     if rank > 4:
-        raise op.error(f"tensor {x.name!r} has {rank} dimensions; supported are up to 4")
+        raise op.error(f"tensor {x.label} has {rank} dimensions; supported are up to 4")
     amounts = [(int(before), int(after)) for before, after in np.asarray(paddings.data)]
     if any(before < 0 or after < 0 for before, after in amounts):
         raise op.error(f"paddings {amounts}; they must not be negative")

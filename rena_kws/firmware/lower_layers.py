@@ -55,7 +55,7 @@ def _window(op: Operands, size: tuple[int, int], dilation: tuple[int, int], x: T
     else:
         raise op.error(f"padding {padding}; supported are SAME and VALID")
     if expected != result:
-        raise op.error(f"tensor {out.name!r} is {result} pixels; {expected} were expected")
+        raise op.error(f"tensor {out.label} is {result} pixels; {expected} were expected")
     return Window(size, stride, dilation, image, result, (pad[0], pad[1]))
 
 
@@ -66,10 +66,10 @@ def _dilation(op: Operands) -> tuple[int, int]:
 def _weights(op: Operands, channel_axis: int) -> Tensor:
     weights = op.constant(1, "int8")
     if not weights.scales or any(weights.zero_points):
-        raise op.error(f"weights {weights.name!r} need scales and zero points of 0")
+        raise op.error(f"weights {weights.label} need scales and zero points of 0")
     if len(weights.scales) > 1 and weights.quantized_dimension != channel_axis:
         axis = weights.quantized_dimension
-        raise op.error(f"weights {weights.name!r} are quantised along dimension {axis}; supported is {channel_axis}")
+        raise op.error(f"weights {weights.label} are quantised along dimension {axis}; supported is {channel_axis}")
     return weights
 
 
@@ -124,7 +124,7 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
     channels, kernel_height, kernel_width, depth = op.nhwc(weights)
     if depth != input_channels:
         raise op.error(
-            f"weights {weights.name!r} have {depth} input channels, the input {input_channels}; groups unsupported"
+            f"weights {weights.label} have {depth} input channels, the input {input_channels}; groups unsupported"
         )
     window = _window(op, (kernel_height, kernel_width), _dilation(op), x, out)
     op.expect_shape(out, batches, *window.output, channels)
@@ -155,7 +155,7 @@ def depthwise_conv_2d(op: Operands) -> tuple[Call, ...]:
     batches, _, _, input_channels = op.nhwc(x)
     one, kernel_height, kernel_width, channels = op.nhwc(weights)
     if one != 1 or channels % input_channels:
-        raise op.error(f"weights {weights.name!r} of shape {weights.shape} do not fit {input_channels} input channels")
+        raise op.error(f"weights {weights.label} of shape {weights.shape} do not fit {input_channels} input channels")
     window = _window(op, (kernel_height, kernel_width), _dilation(op), x, out)
     op.expect_shape(out, batches, *window.output, channels)
     factors = _channel_factors(x, weights, out)
@@ -179,7 +179,7 @@ def fully_connected(op: Operands) -> tuple[Call, ...]:
     if op.op.options.get("weightsFormat", 0):
         raise op.error("shuffled weights; supported is the default format")
     if len(weights.shape) != 2 or x.elements % weights.shape[1]:
-        raise op.error(f"weights {weights.name!r} of shape {weights.shape} do not fit the input of shape {x.shape}")
+        raise op.error(f"weights {weights.label} of shape {weights.shape} do not fit the input of shape {x.shape}")
     rows = x.elements // weights.shape[1]
     op.expect_elements(out, rows * weights.shape[0])
     fields = _dense_fields(op, x, weights, out, _channel_factors(x, weights, out))

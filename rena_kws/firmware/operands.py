@@ -57,9 +57,9 @@ class Operands:
         """A constant input; its `data` is not None."""
         tensor = self._present(position)
         if tensor.dtype not in dtypes:
-            raise self.error(f"tensor {tensor.name!r} is {tensor.dtype}; supported is {' or '.join(dtypes)}")
+            raise self.error(f"tensor {tensor.label} is {tensor.dtype}; supported is {' or '.join(dtypes)}")
         if tensor.data is None:
-            raise self.error(f"tensor {tensor.name!r} is computed; supported is a constant")
+            raise self.error(f"tensor {tensor.label} is computed; supported is a constant")
         return tensor
 
     def has_input(self, position: int) -> bool:
@@ -80,15 +80,15 @@ class Operands:
 
     def expect_shape(self, tensor: Tensor, *shape: int) -> None:
         if tensor.shape != shape:
-            raise self.error(f"tensor {tensor.name!r} has the shape {tensor.shape}; {shape} was expected")
+            raise self.error(f"tensor {tensor.label} has the shape {tensor.shape}; {shape} was expected")
 
     def expect_elements(self, tensor: Tensor, elements: int) -> None:
         if tensor.elements != elements:
-            raise self.error(f"tensor {tensor.name!r} has the shape {tensor.shape}; {elements} elements were expected")
+            raise self.error(f"tensor {tensor.label} has the shape {tensor.shape}; {elements} elements were expected")
 
     def nhwc(self, tensor: Tensor) -> tuple[int, int, int, int]:
         if len(tensor.shape) != 4:
-            raise self.error(f"tensor {tensor.name!r} has the shape {tensor.shape}; supported are 4 dimensions (NHWC)")
+            raise self.error(f"tensor {tensor.label} has the shape {tensor.shape}; supported are 4 dimensions (NHWC)")
         n, h, w, c = tensor.shape
         return n, h, w, c
 
@@ -103,7 +103,7 @@ class Operands:
             hint = (
                 "; quantise the whole model to int8, inputs and outputs too" if tensor.dtype.startswith("float") else ""
             )
-            raise self.error(f"tensor {tensor.name!r} is {tensor.dtype}; supported is int8{hint}")
+            raise self.error(f"tensor {tensor.label} is {tensor.dtype}; supported is int8{hint}")
         if len(tensor.scales) != 1 or not -128 <= tensor.zero_point <= 127:
-            raise self.error(f"tensor {tensor.name!r} needs one scale and one zero point from -128 to 127")
+            raise self.error(f"tensor {tensor.label} needs one scale and one zero point from -128 to 127")
         return tensor

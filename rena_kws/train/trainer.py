@@ -1,6 +1,6 @@
 """Weights into a `BuiltModel`: one compiled step over arrays in memory, and the best epoch's weights kept.
 
-    epoch: shuffle → augment (numpy) → steps (AdamW, cosine) → validate the running average of the weights
+epoch: shuffle → augment (numpy) → steps (AdamW, cosine) → validate the running average of the weights
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def train(
     best_accuracy = -1.0
     rejected = False
     for epoch in range(settings.epochs):
-        x, y = mix(augment(training.x, statistics, settings.augmentation, rng), targets, settings.augmentation.mixup, rng)
+        x, y = mix(
+            augment(training.x, statistics, settings.augmentation, rng), targets, settings.augmentation.mixup, rng
+        )
         losses = []
         for position, batch in _batches(len(x), settings.batch_size, rng):
             losses.append(stepper.step(x[batch], y[batch], clock.progress(epoch + position)))

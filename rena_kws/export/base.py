@@ -1,0 +1,49 @@
+"""The seam of export formats: a function from a model and its manifest to a folder.
+
+An exporter is registered as an entry point in the group `rena_kws.exporters` and has the type `Exporter`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rena_kws.artifacts import ConvertedModel
+from rena_kws.errors import RenaError, RunFolderError
+from rena_kws.export.manifest import FILE_NAME, Manifest
+
+Exporter = Callable[[ConvertedModel, Manifest, Path, str], None]
+"""(model, manifest, folder to write, name): `name` prefixes public symbols, or is the model file's stem."""
+
+
+def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write all files into a new folder beside `folder`, then rename it into place.
+
+    An earlier bundle (a folder with a manifest) is replaced; any other folder that holds something is refused with
+    `RunFolderError`.
+    """
+    if folder.exists() and not (folder / FILE_NAME).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunFolderError(f"{folder} is no earlier bundle and not empty; name another folder with --out")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            for name, content in files.items():
+                (aside / name).write_bytes(content.encode() if isinstance(content, str) else content)
+            aside.chmod(0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(aside, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise RunFolderError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def require_format(model: ConvertedModel, wanted: str) -> None:
+    """Raise `RenaError` where a model of another format is asked for: export does not convert."""
+    if model.format != wanted:
+        raise RenaError(f"this export wants a {wanted} model, and {model.name} is {model.format}")

@@ -1,0 +1,195 @@
+"""The C bundle: what a firmware engineer adds to a project.
+
+The sources are those that the profiler compiles, byte for byte. The test vectors are what the emulated chip computed
+from them, so that `make test` shows on the host, in one command, that the code does there what it did on the chip.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rena_kws.artifacts import ConvertedModel, Firmware, Measurement
+from rena_kws.devices import catalogue
+from rena_kws.export.base import require_format, write_bundle
+from rena_kws.export.manifest import FILE_NAME, Manifest
+from rena_kws.firmware.emit import generate
+from rena_kws.profilers.base import profiler_for
+
+TEST_VECTORS = 8
+_DEVICE = "cortex-m4"
+_WARNINGS = "-std=c99 -Wall -Wextra -Wpedantic -Wconversion"
+
+
+def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str) -> None:
+    """Write the bundle. Raises `ModelError` for what the generator does not support."""
+    require_format(model, "tflite")
+    firmware = generate(model, name)
+    inputs = _test_inputs(firmware)
+    device = catalogue.get(_DEVICE)
+    measurement = profiler_for(device).profile(model, device, inputs)
+    files: dict[str, str | bytes] = dict(firmware.sources)
+    files |= {
+        f"{name}_labels.h": _labels(name, manifest),
+        "test_vectors.h": _vectors(inputs, measurement.outputs),
+        "test.c": _test_program(name),
+        "Makefile": _makefile(firmware),
+        "CMakeLists.txt": _cmake(firmware),
+        "README.md": _readme(firmware, manifest, measurement),
+        FILE_NAME: manifest.as_text(),
+    }
+    write_bundle(folder, files)
+
+
+def _test_inputs(firmware: Firmware) -> NDArray[np.int8]:
+    """Uniform noise reaches saturation in every layer more surely than clips do."""
+    rng = np.random.default_rng(0)
+    return rng.integers(-128, 128, (TEST_VECTORS, *firmware.inputs[0].shape[1:]), dtype=np.int8)
+
+
+def _labels(name: str, manifest: Manifest) -> str:
+    upper = name.upper()
+    quoted = ", ".join('"' + label.replace("\\", "\\\\").replace('"', '\\"') + '"' for label in manifest.labels)
+    lines = ["/* SPDX-License-Identifier: MIT-0", " *", " * The words behind the outputs, in their order.", " */"]
+    lines += [f"#ifndef {upper}_LABELS_H", f"#define {upper}_LABELS_H", ""]
+    if manifest.labels:
+        lines += [f"#define {upper}_LABELS {{{quoted}}}", f"#define {upper}_LABEL_COUNT {len(manifest.labels)}"]
+    else:
+        lines += ["/* The model came without a manifest: its labels are unknown. */"]
+    return "\n".join([*lines, "", "#endif", ""])
+
+
+def _vectors(inputs: NDArray[Any], outputs: NDArray[Any]) -> str:
+    def array(name: str, values: NDArray[Any]) -> str:
+        rows = [", ".join(str(int(v)) for v in row.ravel()) for row in values]
+        width = values[0].size
+        body = ",\n".join(f"    {{{row}}}" for row in rows)
+        return f"static const int8_t {name}[{len(rows)}][{width}] = {{\n{body}\n}};\n"
+
+    return (
+        "/* SPDX-License-Identifier: MIT-0\n *\n * Inputs, and what the emulated chip computed from them. Generated.\n */\n"
+        f"#include <stdint.h>\n\n#define TEST_VECTORS {len(inputs)}\n\n"
+        f"{array('test_inputs', inputs)}\n{array('test_outputs', outputs)}"
+    )
+
+
+def _test_program(name: str) -> str:
+    return f"""/* SPDX-License-Identifier: MIT-0
+ *
+ * Runs the test vectors and compares every output. Exit status 0: all equal.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "{name}.h"
+#include "test_vectors.h"
+
+static unsigned char memory[{name.upper()}_ARENA_BYTES + {name.upper()}_ARENA_ALIGNMENT]; /* C99 has no _Alignas */
+
+int main(void)
+{{
+    const uintptr_t unaligned = (uintptr_t)memory % {name.upper()}_ARENA_ALIGNMENT;
+    unsigned char *const arena = memory + ({name.upper()}_ARENA_ALIGNMENT - unaligned);
+    int wrong = 0;
+    for (int i = 0; i < TEST_VECTORS; i++) {{
+        memcpy({name}_input(arena), test_inputs[i], sizeof test_inputs[i]);
+        {name}_run(arena);
+        const int8_t *const output = {name}_output(arena);
+        for (size_t j = 0; j < sizeof test_outputs[i]; j++) {{
+            if (output[j] != test_outputs[i][j]) {{
+                printf("vector %d, output %lu: %d, on the chip %d\\n", i, (unsigned long)j, output[j], test_outputs[i][j]);
+                wrong++;
+            }}
+        }}
+    }}
+    printf("%d vectors, %d values differ from the chip\\n", TEST_VECTORS, wrong);
+    return wrong != 0;
+}}
+"""
+
+
+def _c_files(firmware: Firmware) -> list[str]:
+    return sorted(file for file in firmware.sources if file.endswith(".c"))
+
+
+def _makefile(firmware: Firmware) -> str:
+    return f"""# `make` builds lib{firmware.name}.a, `make test` runs the test vectors on this machine.
+CC ?= cc
+CFLAGS ?= -O2 {_WARNINGS}
+OBJECTS = {" ".join(file[:-2] + ".o" for file in _c_files(firmware))}
+
+lib{firmware.name}.a: $(OBJECTS)
+	$(AR) rcs $@ $^
+
+test: test.o lib{firmware.name}.a
+	$(CC) $(CFLAGS) -o test_host $^
+	./test_host
+
+clean:
+	rm -f *.o *.a test_host
+
+$(OBJECTS) test.o: $(wildcard *.h)
+
+.PHONY: test clean
+"""
+
+
+def _cmake(firmware: Firmware) -> str:
+    files = "\n    ".join(_c_files(firmware))
+    return f"""cmake_minimum_required(VERSION 3.13)
+project({firmware.name} C)
+
+add_library({firmware.name} STATIC
+    {files})
+target_include_directories({firmware.name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
+set_target_properties({firmware.name} PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
+
+if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
+    enable_testing()
+    add_executable(test_host test.c)
+    target_link_libraries(test_host {firmware.name})
+    add_test(NAME test_vectors COMMAND test_host)
+endif()
+"""
+
+
+def _readme(firmware: Firmware, manifest: Manifest, measurement: Measurement) -> str:
+    name, upper = firmware.name, firmware.name.upper()
+    rows = [_figures_row(measurement)]
+    searched = manifest.figures.get("measurement")
+    if searched and searched["device"] != measurement.device:
+        rows.append(_figures_row(Measurement(**{**searched, "outputs": np.empty(0), "layers": ()})))
+    accuracy = "".join(
+        f"\nint8 accuracy on the {split} split, measured: {100 * manifest.figures[key]:.1f} %\n"
+        for split, key in (("validation", "accuracy"), ("test", "test_accuracy"))
+        if manifest.figures.get(key) is not None
+    )
+    labels = ", ".join(manifest.labels) or "unknown (the model came without a manifest)"
+    return f"""# {name}
+
+An int8 network as C99: no allocation, no global state, nothing but `stdint.h` and `string.h`. Licence MIT-0: your
+firmware owes nothing.
+
+    {upper}_ARENA_BYTES bytes of your memory, aligned to {upper}_ARENA_ALIGNMENT
+    write {name}_input(arena) · call {name}_run(arena) · read {name}_output(arena)
+
+| device | how | latency ms | cycles | RAM bytes | flash bytes |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+RAM counts the arena and the stack, flash counts code and weights; start-up code and vectors are left out. The image was
+compiled by clang at -O3; another compiler gives other figures.
+{accuracy}
+Labels: {labels}
+
+`make test` (or `cmake -B build && cmake --build build && ctest --test-dir build`) runs {TEST_VECTORS} test vectors on your
+computer and compares every value with what the emulated chip computed.
+"""
+
+
+def _figures_row(m: Measurement) -> str:
+    cells = (m.device, m.how, f"{m.latency_ms:.3f}", m.cycles, m.ram_bytes, m.flash_bytes)
+    return "| " + " | ".join("–" if cell is None else str(cell) for cell in cells) + " |"

@@ -1,0 +1,71 @@
+"""The manifest beside a model: its labels, its front end, its figures. Versioned JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rena_kws import __version__
+from rena_kws.artifacts import ConvertedModel
+from rena_kws.errors import ModelError
+
+SCHEMA_VERSION = 1
+FILE_NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`labels` and `front_end` are empty where nobody knows them: a bare model file. Each figure of `figures`'
+    measurement says in `how` whether it was measured, emulated or estimated."""
+
+    format: str
+    sha256: str
+    labels: tuple[str, ...] = ()
+    front_end: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    model_file: str = ""
+    created_by: str = f"rena-kws {__version__}"
+    schema_version: int = SCHEMA_VERSION
+
+    @staticmethod
+    def of(
+        model: ConvertedModel, labels: Sequence[str], front_end: Mapping[str, Any], figures: Mapping[str, Any]
+    ) -> Manifest:
+        return Manifest(model.format, model.sha256, tuple(labels), dict(front_end), dict(figures))
+
+    @staticmethod
+    def bare(model: ConvertedModel) -> Manifest:
+        """Of a model that came alone."""
+        return Manifest(model.format, model.sha256)
+
+    @staticmethod
+    def beside(model: str | Path) -> Manifest | None:
+        """The manifest in a bundle's folder, or beside a model file; None where there is none.
+
+        Raises `ModelError` for one that is damaged, of another schema, or another model's.
+        """
+        path = Path(model)
+        folder = path if path.is_dir() else path.parent
+        file = folder / FILE_NAME
+        if not file.is_file():
+            return None
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+            if data["schema_version"] != SCHEMA_VERSION:
+                raise ModelError(
+                    f"{file} has schema version {data['schema_version']}; this version reads {SCHEMA_VERSION}"
+                )
+            manifest = Manifest(**{**data, "labels": tuple(data["labels"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"the manifest {file} is damaged: {error}") from error
+        return manifest if path.is_dir() or manifest.model_file == path.name else None
+
+    def named(self, model_file: str) -> Manifest:
+        """The same for a model stored under this file name."""
+        return replace(self, model_file=model_file)
+
+    def as_text(self) -> str:
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
