@@ -1,0 +1,1 @@
+"""What networks learn from: labelled one-second clips, in three splits that keep speakers apart."""

@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rena_kws.datasets import audio
 from rena_kws.datasets.base import SAMPLE_RATE_HZ, SPLITS, Clip, Dataset, as_count, check_labels, check_split, existing
 from rena_kws.datasets.splitting import by_hash
-
 from rena_kws.errors import DatasetError
 
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rena_kws.datasets.base import CLIP_SAMPLES, SAMPLE_RATE_HZ
 
+from rena_kws.datasets.base import CLIP_SAMPLES, SAMPLE_RATE_HZ
 from rena_kws.errors import UnavailableError
 
 FloatArray = NDArray[np.float32]

@@ -2,8 +2,10 @@
 
 Speed is what counts for speakers a network never heard: played faster or slower, a voice has another pitch, other
 formants and another tempo, as a person with another vocal tract has. The strengths were chosen on validation speakers
-of Free Spoken Digits. Loudness is left alone because the front end divides it out; the sign is not, since the front end
-divides by the signed maximum.
+of Free Spoken Digits (mean accuracy of a kernel classifier over five folds; weaker and stronger ones were no better).
+
+Loudness is left alone because the front end divides it out; the sign is not, since the front end divides by the
+signed maximum.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rena_kws.datasets import noise
 from rena_kws.datasets.base import CLIP_SAMPLES, SAMPLE_RATE_HZ
 
@@ -23,7 +26,7 @@ FloatArray = NDArray[np.float32]
 class Augmentation:
     """How strongly to change a clip; every clip draws its own values, uniformly."""
 
-    shift_ms: float = 100.0
+    shift_ms: float = 50.0
     slowest: float = 0.85
     fastest: float = 1.2
     colour: float = 0.25  # Standard deviation of the taps of a random filter.

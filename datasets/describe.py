@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+
 from rena_kws.datasets.base import SPLITS, Dataset, Progress
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rena_kws.datasets import audio, espeak_worker
 
+from rena_kws.datasets import audio, espeak_worker
 from rena_kws.errors import UnavailableError
 
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
@@ -63,9 +63,12 @@ def version() -> str:
 def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]:
     """The sound of each utterance in order, float32 (samples,) at 16 kHz; `workers` processes at a time."""
     batches = [utterances[start : start + BATCH] for start in range(0, len(utterances), BATCH)]
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         for sounds in pool.map(_speak_batch, batches):
             yield from sounds
+    finally:  # Whoever stops listening does not wait for the batches that have not begun.
+        pool.shutdown(cancel_futures=True)
 
 
 def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:

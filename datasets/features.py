@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rena_kws.datasets.augment import Augmentation, augment
 from rena_kws.datasets.base import CLIP_SAMPLES, SAMPLE_RATE_HZ, Clip, Dataset, Progress, check_labels, check_split
-
 from rena_kws.errors import DatasetError
 from rena_kws.frontend.features import compute
 from rena_kws.frontend.settings import FrontEnd

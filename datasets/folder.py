@@ -11,7 +11,6 @@ from pathlib import Path
 from rena_kws.datasets.base import as_count, as_names, check_labels, existing
 from rena_kws.datasets.recordings import RecordedDataset, Recording
 from rena_kws.datasets.splitting import by_hash, by_speaker, check_known
-
 from rena_kws.errors import DatasetError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")

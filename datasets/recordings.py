@@ -12,7 +12,6 @@ from typing import Literal
 
 from rena_kws.datasets import audio
 from rena_kws.datasets.base import SAMPLE_RATE_HZ, Clip, Dataset, check_split
-
 from rena_kws.errors import DatasetError
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+
 from rena_kws.datasets import audio
 from rena_kws.datasets.base import (
     CLIP_SAMPLES,
@@ -30,7 +31,6 @@ from rena_kws.datasets.base import (
 )
 from rena_kws.datasets.recordings import RecordedDataset, Recording
 from rena_kws.datasets.splitting import check_known
-
 from rena_kws.errors import DatasetError
 
 NOISE_FOLDER = "_background_noise_"

@@ -9,7 +9,6 @@ from functools import cached_property
 from rena_kws.datasets.base import as_names, check_labels, existing
 from rena_kws.datasets.recordings import RecordedDataset, Recording
 from rena_kws.datasets.splitting import by_speaker, check_known
-
 from rena_kws.errors import DatasetError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

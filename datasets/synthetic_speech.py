@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rena_kws.datasets import audio, espeak, noise
 from rena_kws.datasets.base import (
     CLIP_SAMPLES,
@@ -30,7 +31,6 @@ from rena_kws.datasets.base import (
 )
 from rena_kws.datasets.espeak import Utterance
 from rena_kws.datasets.splitting import by_hash
-
 from rena_kws.errors import DatasetError
 
 OTHER_WORDS = (

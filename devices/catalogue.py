@@ -6,7 +6,6 @@ from functools import cache
 from importlib import resources
 
 from rena_kws.devices.description import Device, parse
-
 from rena_kws.errors import UnknownNameError
 
 ALIASES = {"cortex-m": "cortex-m4"}

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rena_kws.devices.description import Device
 
 from rena_kws import registry
 from rena_kws.artifacts import ConvertedModel, Measurement
+from rena_kws.devices.description import Device
 from rena_kws.errors import ModelError
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "export", "profile", "search"]
 __version__ = "0.1.0"
 
-# `python -m rena_kws` from a checkout finds this bare folder before an installed copy; the mapped folders lie beside it.
+# `python -m rena_kws` from a checkout finds this bare folder before an installed copy; what is mapped lies beside it.
 _root = Path(__file__).parent.parent
 if (_root / "setup.cfg").is_file() and (_root / "profilers").is_dir():
     __path__.append(str(_root))

@@ -61,7 +61,7 @@ def search(
 
 
 def profile(model: ModelLike, device: str, inputs: NDArray[Any] | None = None) -> Measurement:
-    """Measure a model on a device. `inputs`: a batch in the model's own dtype, first axis the batch; None: one of zeros.
+    """Measure a model on a device. `inputs`: a batch in the model's own dtype, first axis the batch; None: zeros.
 
     Raises `ModelError`, `UnknownNameError`, `UnavailableError`, `DoesNotFitError`.
     """

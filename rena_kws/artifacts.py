@@ -55,12 +55,12 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a device said about a model. Every profile is a correctness check too: `outputs` is what the device computed.
+    """What a device said about a model. Each profile is a correctness check too: `outputs` is what the device computed.
 
     `cycles`: core cycles at zero wait states from entry to return of the inference function, for the first input;
     `memory_cycles`: the board's extra term. `latency_ms` is both at the board's clock; on hardware it is the median of
-    `samples_ms`. `ram_bytes` and `flash_bytes` count every section of the linked image, the arena with input and output,
-    and the stack high-water mark, without start-up stub and vectors. None means that the device cannot tell.
+    `samples_ms`. `ram_bytes` and `flash_bytes` count every section of the linked image, the arena with input and
+    output, and the stack high-water mark, without start-up stub and vectors. None: the device cannot tell.
     `outputs` has the batch as its first axis and the model's own dtype.
     """
 

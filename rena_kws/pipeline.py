@@ -1,7 +1,7 @@
 """One candidate's whole flow: specification → Keras → int8 model → measured on the device → trained → scored.
 
-Measure first, train second: what a network costs hardly depends on its weights, so the untrained int8 model is profiled,
-and a candidate that breaks a hard limit is never trained.
+Measure first, train second: what a network costs hardly depends on its weights, so the untrained int8 model is
+profiled, and a candidate that breaks a hard limit is never trained.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rena_kws.datasets.base import open_dataset
 from rena_kws.datasets.features import Features, load_features
 from rena_kws.devices import catalogue
 from rena_kws.errors import CandidateError, DoesNotFitError
-from rena_kws.frontend.settings import FrontEnd
+from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward import Limit, over_limits, reward
 from rena_kws.spec.architecture import Architecture
@@ -40,7 +40,7 @@ class Task:
     dataset_options: Mapping[str, object] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     soft: bool = False
-    front_end: FrontEnd = field(default_factory=FrontEnd)
+    front_end: FrontEnd = UNSEEN_VOICES
     training: TrainSettings = field(default_factory=TrainSettings)
     train_clips: int = 30_000
     variants: int = 5

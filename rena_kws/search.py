@@ -18,7 +18,7 @@ from rena_kws.artifacts import Evaluation
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
 from rena_kws.errors import CandidateError, LimitError, RenaError, WorkerLostError
-from rena_kws.frontend.settings import FrontEnd
+from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward import Limit
@@ -32,14 +32,15 @@ from rena_kws.workers import WorkerPool
 
 FINAL_SHARE = 0.4
 """The part of the time that is kept for training the finalists."""
-TRIAL_CLIPS, FINAL_CLIPS = 30_000, 250_000
-"""How many clips a network is shown while it is searched, and as a finalist."""
 TRIAL_TIMEOUT_S = 1800.0
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What a user asks a search for. `minutes` bounds the whole run, `trials` the search proper; None: unbounded."""
+    """What a user asks a search for. `minutes` bounds the whole run, `trials` the search proper; None: unbounded.
+
+    `trial_clips` and `final_clips` are how many clips a network is shown while it is searched, and as a finalist.
+    """
 
     device: str = "cortex-m"
     dataset: str = "synthetic"
@@ -52,7 +53,9 @@ class SearchSettings:
     minutes: float | None = 5.0
     seed: int = 0
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    front_end: FrontEnd = field(default_factory=FrontEnd)
+    front_end: FrontEnd = UNSEEN_VOICES
+    trial_clips: int = 30_000
+    final_clips: int = 250_000
 
     def identity(self) -> dict[str, Any]:
         """What makes a run this run and no other: not how long it may take, nor with how many workers."""
@@ -66,6 +69,7 @@ class SearchSettings:
             "controller": self.controller,
             "seed": self.seed,
             "front_end": self.front_end.as_json(),
+            "trial_clips": self.trial_clips,
         }
 
 
@@ -86,7 +90,7 @@ Watcher = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The winner, its figures and all trials. `outcome.evaluation.accuracy` is on validation, `test_accuracy` on test."""
+    """The winner, its figures and all trials. `outcome.evaluation.accuracy` is on validation, `test_accuracy` not."""
 
     architecture: Architecture
     outcome: Outcome
@@ -215,7 +219,7 @@ class _Search:
         if not ranked:
             raise LimitError(_why_none(self.trials))
         self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
-        task = _final_task(self.task, self.clock.remaining_s)
+        task = _final_task(self.settings, self.task, self.clock.remaining_s)
         count = max(2, self.settings.workers)
         finalists = _distinct(ranked)[:count]
         futures = [self.pool.submit(evaluate, architecture, task, True) for architecture in finalists]
@@ -251,17 +255,17 @@ def _task(settings: SearchSettings) -> Task:
         soft=settings.soft,
         front_end=settings.front_end,
         training=TrainSettings(seed=settings.seed),
-        train_clips=TRIAL_CLIPS,
+        train_clips=settings.trial_clips,
         seed=settings.seed,
         threads=max(1, (os.cpu_count() or 1) // settings.workers),
     )
 
 
-def _final_task(task: Task, remaining_s: float | None) -> Task:
+def _final_task(settings: SearchSettings, task: Task, remaining_s: float | None) -> Task:
     training = task.training
     if remaining_s is not None:
         training = replace(training, max_seconds=max(10.0, remaining_s - 15.0))  # conversion and profile take the rest
-    return replace(task, training=training, train_clips=FINAL_CLIPS)
+    return replace(task, training=training, train_clips=settings.final_clips)
 
 
 def _evaluation(future: Future[Outcome]) -> Evaluation:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from rena_kws.artifacts import Firmware, FirmwareLayer, Measurement, Port
 from rena_kws.devices import catalogue
 from rena_kws.profilers.base import profiler_for
 from rena_kws.profilers.cortex_m.profiler import CortexMProfiler
-
-from rena_kws.artifacts import Firmware, FirmwareLayer, Measurement, Port
 
 ARENA_BYTES = 64
 

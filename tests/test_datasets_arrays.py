@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rena_kws.datasets.base import SPLITS, open_dataset
 
+from rena_kws.datasets.base import SPLITS, open_dataset
 from rena_kws.errors import DatasetError
 from rena_kws.testing.dataset_contract import check_dataset
 

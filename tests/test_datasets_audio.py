@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from rena_kws.datasets import audio
 from rena_kws.datasets.base import open_dataset
-
 from rena_kws.errors import DatasetError
 
 soundfile = pytest.importorskip("soundfile")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from rena_kws.datasets.base import open_dataset
 from rena_kws.datasets.describe import describe, render
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from rena_kws.datasets.augment import Augmentation, augment
 from rena_kws.datasets.base import Clip, open_dataset
 from rena_kws.datasets.features import default_cache_dir, load_features
 from rena_kws.datasets.spoken_digits import SpokenDigits
-
 from rena_kws.errors import DatasetError
 from rena_kws.frontend.features import compute
 from rena_kws.frontend.settings import FrontEnd

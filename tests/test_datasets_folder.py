@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rena_kws.datasets.base import SPLITS, open_dataset
 from rena_kws.datasets.folder import LabelFolder, speaker_of
 from rena_kws.datasets.splitting import by_hash
-
 from rena_kws.errors import DatasetError
 from rena_kws.testing.dataset_contract import check_dataset
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from rena_kws.datasets.base import KEYWORDS, SILENCE, SPLITS, UNKNOWN, open_dataset
 from rena_kws.datasets.speech_commands import SpeechCommands, which_split
-
 from rena_kws.errors import DatasetError
 from rena_kws.testing.dataset_contract import check_dataset
 

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+
 from rena_kws.datasets.base import SPLITS, open_dataset
 from rena_kws.datasets.spoken_digits import DIGITS, SpokenDigits
-
 from rena_kws.errors import DatasetError
 from rena_kws.testing.dataset_contract import check_dataset
 

@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+
 from rena_kws.datasets import espeak
 from rena_kws.datasets.base import SILENCE, SPLITS, UNKNOWN, Clip, open_dataset
 from rena_kws.datasets.espeak import ACCENTS, Utterance
-
 from rena_kws.errors import DatasetError, UnavailableError
 from rena_kws.testing.dataset_contract import check_dataset
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from rena_kws.devices import catalogue, description
 
+from rena_kws.devices import catalogue, description
 from rena_kws.errors import DeviceError, UnknownNameError
 
 BOARD = """

@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from flatbuffer_models import ModelBuilder
-from host_firmware import assert_equal_to_micro
-from hypothesis import HealthCheck, Phase, given, settings
+from host_firmware import MicroInterpreter, assert_equal_to_micro
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from rena_kws.artifacts import ConvertedModel
+from rena_kws.devices.catalogue import get
+from rena_kws.profilers.cortex_m.profiler import CortexMProfiler
 
 pytest.importorskip("tflite_micro")
 
@@ -255,6 +259,11 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compiled")
 
 
+@pytest.fixture(scope="module")
+def profiler() -> CortexMProfiler:
+    return CortexMProfiler()
+
+
 def check(name: str, data: st.DataObject, folder: Path, compiler: str) -> None:
     model = ModelBuilder()
     cases = [CASES[name](data.draw, model) for _ in range(data.draw(st.integers(1, OPS_AN_EXAMPLE)))]
@@ -287,3 +296,23 @@ def test_operator_is_bit_exact_over_many(
     name: str, compiled: Path, tool: Callable[[str], str], data: st.DataObject
 ) -> None:
     check(name, data, compiled, tool("gcc"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4"])
+@pytest.mark.parametrize("name", ["conv_2d", "depthwise_conv_2d", "fully_connected"])
+@limits(12)
+@given(data=st.data())
+def test_operator_is_bit_exact_on_emulated_cores(
+    name: str, core: str, profiler: CortexMProfiler, data: st.DataObject
+) -> None:
+    """The kernels with a path of their own for the DSP extension, on a core that has it and on one that lacks it."""
+    model = ModelBuilder()
+    (x,), y = CASES[name](data.draw, model)
+    assume(model.shape(x)[0] == model.shape(y)[0] == 1)
+    image = model.build([x], [y])
+    inputs = [values(data.draw, model.shape(x)) for _ in range(3)]
+    measurement = profiler.profile(ConvertedModel("tflite", image), get(core), np.concatenate(inputs))
+    micro = MicroInterpreter(image)
+    expected = np.concatenate([micro([sample], 1)[0] for sample in inputs])
+    np.testing.assert_array_equal(measurement.outputs.reshape(expected.shape), expected)

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+
 from rena_kws.devices.description import parse
 
 ROOT = Path(__file__).parent.parent

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import skip_or_fail
-from rena_kws.devices import catalogue
-from rena_kws.profilers.base import batch_of, profiler_for
 
 from rena_kws import registry
 from rena_kws.artifacts import ConvertedModel, Measurement
+from rena_kws.devices import catalogue
 from rena_kws.errors import DoesNotFitError, ModelError, UnavailableError
+from rena_kws.profilers.base import batch_of, profiler_for
 from rena_kws.testing.profiler_contract import FakeProfiler, ProfilerCase, ProfilerContract
 
 Reference = Callable[..., Path]

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cortex_m_kernels import ARENA_BYTES, assembly, firmware, run
-from rena_kws.devices import catalogue
-from rena_kws.profilers.cortex_m.profiler import CortexMProfiler
-from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 
 from rena_kws.artifacts import ConvertedModel
+from rena_kws.devices import catalogue
 from rena_kws.errors import CandidateError, DeviceError, DoesNotFitError, ModelError, UnavailableError
+from rena_kws.profilers.cortex_m.profiler import CortexMProfiler
+from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 
 M4 = catalogue.get("cortex-m4")
 BOARD = catalogue.get("nucleo-l4r5zi")
@@ -153,6 +153,7 @@ def test_a_worker_that_hangs_or_dies_costs_its_job_only() -> None:
     slow = CortexMProfiler(emulator=EmulatorProcess(timeout_s=2), halfword_budget=10**15)
     with pytest.raises(DeviceError, match="longer than its 2 s"):
         slow.profile_firmware(assembly(FOREVER), M4)
+    slow.emulator.timeout_s = 120
     assert slow.profile_firmware(assembly("bx lr\n"), M4).cycles == 3
 
     dying = CortexMProfiler(halfword_budget=10**15)

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from rena_kws.profilers.cortex_m.image import read_image
 
 from rena_kws.errors import CandidateError, UnavailableError
 from rena_kws.firmware.toolchain import (
@@ -19,6 +18,7 @@ from rena_kws.firmware.toolchain import (
     cache_dir,
     compile_host_library,
 )
+from rena_kws.profilers.cortex_m.image import read_image
 
 SOURCES = {
     "kernel.h": "#include <stdint.h>\nint32_t twice(int32_t x);\n",

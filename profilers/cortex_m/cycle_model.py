@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rena_kws.errors import CandidateError
 from rena_kws.profilers.cortex_m.cores import CoreTiming
 from rena_kws.profilers.cortex_m.instructions import Instruction, Kind
-
-from rena_kws.errors import CandidateError
 
 _BRANCHES = ("branch", "branch_link", "table_branch", "load_pc", "pop_pc")
 _LOADS = ("load", "load_pc")

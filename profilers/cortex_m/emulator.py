@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import unicorn
-from rena_kws.profilers.cortex_m.job import BlockCount, Fault, Job, JobResult
 from unicorn import arm_const as arm
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
 from rena_kws.firmware.toolchain import compile_host_library
+from rena_kws.profilers.cortex_m.job import BlockCount, Fault, Job, JobResult
 
 _CPU_MODELS = {
     "cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0,

@@ -10,9 +10,9 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
-from rena_kws.profilers.cortex_m.job import Segment
 
 from rena_kws.errors import ModelError
+from rena_kws.profilers.cortex_m.job import Segment
 
 
 @dataclass(frozen=True)

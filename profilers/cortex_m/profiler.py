@@ -15,7 +15,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rena_kws.artifacts import ConvertedModel, Firmware, LayerCost, Measurement, Port
 from rena_kws.devices.description import Device
+from rena_kws.errors import CandidateError, DoesNotFitError, ModelError, UnavailableError
+from rena_kws.firmware.toolchain import Optimize, Target, Toolchain, ZigToolchain
 from rena_kws.profilers.base import Profiler, batch_of
 from rena_kws.profilers.cortex_m.cores import CORES
 from rena_kws.profilers.cortex_m.cycle_model import BlockCost, block_cost
@@ -23,10 +27,6 @@ from rena_kws.profilers.cortex_m.image import Image, read_image
 from rena_kws.profilers.cortex_m.instructions import decode
 from rena_kws.profilers.cortex_m.job import BlockCount, Job, JobResult
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
-
-from rena_kws.artifacts import ConvertedModel, Firmware, LayerCost, Measurement, Port
-from rena_kws.errors import CandidateError, DoesNotFitError, ModelError, UnavailableError
-from rena_kws.firmware.toolchain import Optimize, Target, Toolchain, ZigToolchain
 
 
 @dataclass(eq=False)

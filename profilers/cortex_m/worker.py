@@ -16,10 +16,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from rena_kws.errors import DeviceError
 from rena_kws.profilers.child import python_command
 from rena_kws.profilers.cortex_m.job import Job, JobResult
-
-from rena_kws.errors import DeviceError
 
 
 @dataclass(eq=False)
@@ -53,17 +52,23 @@ class EmulatorProcess:
             timer.start()
             try:
                 answer = _exchange(process, job.to_json())
+            except BaseException:
+                self._discard()  # an answer that nobody read would be taken for the next job's
+                raise
             finally:
                 timer.cancel()
             if answer:
                 return JobResult.from_json(answer)
             status = process.wait()
-            if self._end is not None:
-                self._end()
-            self._process = None
+            self._discard()
             if expired.is_set():
                 raise DeviceError(f"the emulation took longer than its {timeout_s:g} s and was stopped")
             raise DeviceError(f"the emulator's process ended with status {status} in the middle of a job")
+
+    def _discard(self) -> None:
+        if self._end is not None:
+            self._end()
+        self._process = None
 
     def _started(self) -> subprocess.Popen[str]:
         alive = self._process is not None and self._owner_pid == os.getpid() and self._process.poll() is None

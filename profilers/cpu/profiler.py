@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rena_kws.devices.description import Device
-from rena_kws.profilers.base import Profiler
-from rena_kws.profilers.child import python_command
 
 from rena_kws.artifacts import ConvertedModel, Measurement
+from rena_kws.devices.description import Device
 from rena_kws.errors import DeviceError, ModelError, UnavailableError
+from rena_kws.profilers.base import Profiler
+from rena_kws.profilers.child import python_command
 
 _RUNTIMES = {"tflite": ("ai_edge_litert", "tflite_runtime"), "onnx": ("onnxruntime",)}
 

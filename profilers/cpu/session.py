@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from rena_kws.profilers.base import batch_of
 
 from rena_kws.errors import ModelError
+from rena_kws.profilers.base import batch_of
 
 THREADS = 1
 _WARM_UP_S, _SAMPLING_S = 0.05, 0.3

@@ -13,7 +13,7 @@ from rena_kws.convert.evaluate_int8 import probabilities
 
 @dataclass(frozen=True)
 class Agreement:
-    """Differences of class probabilities between a converted model and Keras, and the share of clips with one answer."""
+    """Differences of class probabilities between a converted model and Keras, and the share of equal answers."""
 
     max_difference: float
     mean_difference: float

@@ -29,12 +29,12 @@ class Converter(ABC):
         """The network with its present weights, batch 1, as a file in memory. `built` is left as it is.
 
         `calibration`: features of clips, (n, *input_shape), n ≥ 1, of the training split only; they set the ranges of
-        quantised tensors, and a float converter ignores them. Raises `CandidateError` where the network does not convert.
+        quantised tensors, and a float converter ignores them. Raises `CandidateError` where it does not convert.
         """
 
 
 def check_calibration(built: BuiltModel, calibration: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The calibration clips as float32. Raises `CandidateError` where they are none, or not finite, or of another shape."""
+    """The calibration clips as float32. Raises `CandidateError` for none, for another shape, not finite."""
     shape = tuple(built.architecture.input_shape)
     if calibration.ndim != 4 or len(calibration) == 0 or calibration.shape[1:] != shape:
         raise CandidateError(f"calibration is one or more clips of shape {shape}; got an array of {calibration.shape}")

@@ -1,7 +1,7 @@
 """What a converted model says about clips: probabilities and accuracy, through LiteRT or ONNX Runtime.
 
 The int8 model sees what the chip will see: features quantised by its own input's scale and zero point, and LiteRT's
-reference-like kernels (BUILTIN_WITHOUT_DEFAULT_DELEGATES), which agree with TensorFlow Lite Micro where XNNPACK does not.
+reference-like kernels (BUILTIN_WITHOUT_DEFAULT_DELEGATES), which agree with TensorFlow Lite Micro where XNNPACK differs.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ def probabilities(model: ConvertedModel, x: NDArray[np.float32]) -> NDArray[np.f
 
 
 def quantise(x: NDArray[np.float32], scale: float, zero_point: int, dtype: Any = np.int8) -> Array:
-    """Real values as integers of `dtype`: round(x / scale) + zero_point, saturated. A scale of 0 means not quantised."""
+    """Real values as integers of `dtype`: round(x / scale) + zero_point, saturated. A scale of 0: not quantised."""
     if not scale:
         return x.astype(dtype)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(x / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
+    quantised: Array = np.clip(np.rint(x / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
+    return quantised
 
 
 def dequantise(values: Array, scale: float, zero_point: int) -> NDArray[np.float32]:
@@ -50,7 +51,8 @@ def dequantise(values: Array, scale: float, zero_point: int) -> NDArray[np.float
 def quantised_inputs(model: ConvertedModel, x: NDArray[np.float32]) -> Array:
     """Features as the .tflite model's input takes them: quantised where it is."""
     detail = _interpreter(model).get_input_details()[0]
-    return quantise(x, *detail["quantization"], detail["dtype"])
+    scale, zero_point = detail["quantization"]
+    return quantise(x, scale, zero_point, detail["dtype"])
 
 
 def run_quantised(model: ConvertedModel, inputs: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Keras → ONNX, float or statically quantised (QDQ: pairs of QuantizeLinear and DequantizeLinear about every tensor)."""
+"""Keras → ONNX, float or statically quantised (QDQ: QuantizeLinear and DequantizeLinear about every tensor)."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _vectors(inputs: NDArray[Any], outputs: NDArray[Any]) -> str:
         return f"static const int8_t {name}[{len(rows)}][{width}] = {{\n{body}\n}};\n"
 
     return (
-        "/* SPDX-License-Identifier: MIT-0\n *\n * Inputs, and what the emulated chip computed from them. Generated.\n */\n"
+        "/* SPDX-License-Identifier: MIT-0\n *\n * Inputs, and what the emulated chip computed of them. Generated.\n */\n"
         f"#include <stdint.h>\n\n#define TEST_VECTORS {len(inputs)}\n\n"
         f"{array('test_inputs', inputs)}\n{array('test_outputs', outputs)}"
     )
@@ -100,7 +100,7 @@ int main(void)
         const int8_t *const output = {name}_output(arena);
         for (size_t j = 0; j < sizeof test_outputs[i]; j++) {{
             if (output[j] != test_outputs[i][j]) {{
-                printf("vector %d, output %lu: %d, on the chip %d\\n", i, (unsigned long)j, output[j], test_outputs[i][j]);
+                printf("vector %d, output %u: %d, on the chip %d\\n", i, (unsigned)j, output[j], test_outputs[i][j]);
                 wrong++;
             }}
         }}
@@ -185,8 +185,8 @@ compiled by clang at -O3; another compiler gives other figures.
 {accuracy}
 Labels: {labels}
 
-`make test` (or `cmake -B build && cmake --build build && ctest --test-dir build`) runs {TEST_VECTORS} test vectors on your
-computer and compares every value with what the emulated chip computed.
+`make test` (or `cmake -B build && cmake --build build && ctest --test-dir build`) runs {TEST_VECTORS} test vectors on
+your computer and compares every value with what the emulated chip computed.
 """
 
 

@@ -21,5 +21,6 @@ def lower(graph: Graph, op: Op) -> tuple[Call, ...]:
     if op.name not in _LOWERINGS:
         tensor = graph.tensors[op.outputs[0]]
         supported = ", ".join(SUPPORTED_OPS)
-        raise ModelError(f"operator {op.index} {op.name}, which gives tensor {tensor.label}; supported are {supported}")
+        where = f"operator {op.index} {op.name}, which gives tensor {tensor.label},"
+        raise ModelError(f"{where} is not supported; supported are {supported}")
     return _LOWERINGS[op.name](Operands(graph, op))

@@ -1,6 +1,6 @@
 """Clips → features, many at a time, in plain numpy.
 
-    audio ─ divide by maximum ─ frames × Hann ─ |FFT| ─ mel filters ─ ln(x + 1e-6) ─┬─► log_mel
+    audio ─ divide by maximum ─ frames × Hann ─ |FFT| ─ mel filters ─ ln(x + floor) ┬─► log_mel
                                                                                     └─ DCT-II / √(2·bands) ─► mfcc
 
 This is MLPerf Tiny's keyword-spotting front end (mlcommons/tiny, get_dataset.py; formulas of tf.signal; recalled), and
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from rena_kws.errors import DatasetError
 from rena_kws.frontend.settings import FrontEnd
 
-LOG_FLOOR = 1e-6
 _BATCH = 16  # Clips at a time: their frames (16 · 49 · 480 floats) stay in the processor's cache.
 
 FloatArray = NDArray[np.float32]
@@ -29,7 +28,7 @@ def compute(settings: FrontEnd, audio: NDArray[Any]) -> FloatArray:
     """The features of `audio`, float of shape (n, settings.clip_samples) → float32 (n, *settings.shape).
 
     A clip's loudness does not matter: it is divided by its maximum first. A clip without a positive sample (silence)
-    is left as it is, so every band of it is ln(1e-6).
+    is left as it is, so every band of it is ln(log_floor).
     """
     if audio.ndim != 2 or audio.shape[1] != settings.clip_samples:
         raise DatasetError(f"audio must have the shape (clips, {settings.clip_samples}), not {audio.shape}")
@@ -48,7 +47,7 @@ def _compute_batch(settings: FrontEnd, audio: NDArray[Any]) -> FloatArray:
     bins = int(np.flatnonzero(weights.any(axis=1))[-1]) + 1  # Bins above high_hz weigh nothing.
     spectrum = np.fft.rfft(frames, settings.fft_size, axis=2)[:, :, :bins]
     magnitude = np.abs(spectrum).astype(np.float32)  # numpy 1 computes the FFT in double precision
-    log_mel: FloatArray = np.log(magnitude @ weights[:bins] + np.float32(LOG_FLOOR))
+    log_mel: FloatArray = np.log(magnitude @ weights[:bins] + np.float32(settings.log_floor))
     return log_mel if settings.kind == "log_mel" else log_mel @ dct_matrix(settings)
 
 

@@ -47,7 +47,7 @@ def augment(x: Array, statistics: Statistics, settings: Augmentation, rng: np.ra
 
 
 def mix(x: Array, y: Array, alpha: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """mixup: every clip and its label distribution `y` (clips, classes) blended with another's by a Beta(α, α) share."""
+    """mixup: every clip and its label distribution `y` (clips, classes) blended with another's, share Beta(α, α)."""
     if not alpha:
         return x, y
     share = rng.beta(alpha, alpha, len(x)).astype(np.float32)
@@ -58,7 +58,7 @@ def mix(x: Array, y: Array, alpha: float, rng: np.random.Generator) -> tuple[Arr
 
 
 def _warp_time(x: Array, settings: Augmentation, rng: np.random.Generator) -> Array:
-    """Shift and stretch about the middle, interpolating between frames; beyond its ends a clip repeats its last frame."""
+    """Shift and stretch about the middle, interpolating between frames; beyond its ends a clip repeats a frame."""
     clips, frames = x.shape[:2]
     if not settings.time_shift_frames and not settings.time_stretch:
         return x.copy()
@@ -70,7 +70,8 @@ def _warp_time(x: Array, settings: Augmentation, rng: np.random.Generator) -> Ar
     after = np.minimum(before + 1, frames - 1)
     part = (position - before).astype(np.float32)[..., None, None]
     row = np.arange(clips)[:, None]
-    return x[row, before] * (1 - part) + x[row, after] * part
+    warped: Array = x[row, before] * (1 - part) + x[row, after] * part
+    return warped
 
 
 def _mask(x: Array, axis: int, longest: int, statistics: Statistics, rng: np.random.Generator) -> None:

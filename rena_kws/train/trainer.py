@@ -57,8 +57,8 @@ def train(
     """Train `built.keras_model` in place, from the weights it has.
 
     The same weights, data and settings give the same result on the same number of threads, unless `max_seconds` or
-    `should_stop` (asked after every epoch) ends it early. Raises `DatasetError` for features that do not suit the network
-    and `CandidateError` where the loss stops being a number.
+    `should_stop` (asked after every epoch) ends it early. Raises `DatasetError` for features that do not suit the
+    network and `CandidateError` where the loss stops being a number.
     """
     _check(built, training, "training")
     _check(built, validation, "validation")

@@ -1,0 +1,64 @@
+"""The whole flow in seconds: words → search → measured candidates → firmware that reproduces the chip on the host."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rena_kws import api
+from rena_kws.reward import parse_limit
+from rena_kws.run_folder import read_settings
+from rena_kws.search import SearchSettings
+from rena_kws.store import JournalStore
+
+CLASSES = ("stop", "go", "_silence_")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> str:
+    """Tones, sweeps and hiss: three classes that a tiny network learns in a moment."""
+    rng = np.random.default_rng(0)
+    time_s = np.arange(16_000) / 16_000
+    split = np.repeat(["train", "validation", "test"], [60, 24, 24])
+    labels = np.arange(len(split)) % len(CLASSES)
+    pitch_hz = rng.uniform(300, 600, len(split))[:, None]
+    tone = np.sin(2 * np.pi * pitch_hz * time_s)
+    sweep = np.sin(2 * np.pi * pitch_hz * (1 + 3 * time_s) * time_s)
+    hiss = 0.05 * rng.standard_normal(tone.shape)
+    audio = 0.5 * np.stack([tone, sweep, hiss])[labels, np.arange(len(split))] + 0.01 * rng.standard_normal(tone.shape)
+    path = tmp_path / "tones.npz"
+    np.savez(path, x=audio.astype(np.float32), y=labels, labels=np.array(CLASSES), split=split)
+    return f"arrays:{path}"
+
+
+def test_words_in_firmware_out(dataset: str, tmp_path: Path, tool: Callable[[str], str]) -> None:
+    settings = SearchSettings(
+        dataset=dataset, trials=2, minutes=None, workers=1, limits=(parse_limit("ram_bytes=32000"),), seed=1,
+        trial_clips=1_000, final_clips=3_000,
+    )  # fmt: skip
+    result, folder = api.search(settings, tmp_path / "run")
+
+    assert [trial.number for trial in JournalStore(folder / "trials.jsonl").replay()] == [0, 1]
+    measurement = result.outcome.measurement
+    assert measurement is not None and measurement.how == "emulated"
+    assert measurement.ram_bytes is not None and measurement.ram_bytes <= 32_000
+    assert result.test_accuracy > 0.6  # chance is a third
+    assert read_settings(folder)["limits"] == ["ram_bytes=32000"]
+
+    report = api.evaluate(folder / "winner", dataset, "test")
+    assert report.accuracy == pytest.approx(result.test_accuracy)
+    assert report.confusion.sum() == report.n == 24
+
+    manifest = json.loads((folder / "firmware" / "manifest.json").read_text())
+    assert manifest["labels"] == list(CLASSES)
+    run = subprocess.run(
+        [tool("make"), "-C", str(folder / "firmware"), "test", f"CC={tool('gcc')}"], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert "0 values differ" in run.stdout
+    assert run.stderr == ""  # no warning either
