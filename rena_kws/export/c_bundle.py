@@ -70,7 +70,7 @@ def _vectors(inputs: NDArray[Any], outputs: NDArray[Any]) -> str:
         return f"static const int8_t {name}[{len(rows)}][{width}] = {{\n{body}\n}};\n"
 
     return (
-        "/* SPDX-License-Identifier: MIT-0\n *\n * Inputs, and what the emulated chip computed of them. Generated.\n */\n"
+        "/* SPDX-License-Identifier: MIT-0\n *\n * Inputs, and what the emulated chip made of them. Generated.\n */\n"
         f"#include <stdint.h>\n\n#define TEST_VECTORS {len(inputs)}\n\n"
         f"{array('test_inputs', inputs)}\n{array('test_outputs', outputs)}"
     )

@@ -235,7 +235,7 @@ def mean(op: Operands) -> tuple[Call, ...]:
 def mean_multiplier(real: float, count: int) -> tuple[int, int]:
     """real / count as the reference folds it: the quantised `real` divided by `count` with as many bits as are free."""
     multiplier, shift = quantize_multiplier(real)
-    spare = 0
+    spare = min(count.bit_length() - 1, 32, 31 + shift)
     return (multiplier << spare) // count, shift - spare
 
 
