@@ -1,0 +1,124 @@
+"""The command line as a user meets it: answers fast, and a mistake gets one line and exit status 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rena_kws.cli import search_cmd
+from rena_kws.cli.main import main
+
+HEAVY = ("tensorflow", "keras", "onnxruntime", "librosa", "unicorn", "ai_edge_litert", "scipy")
+
+
+def rena_kws(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "import sys; from rena_kws.cli.main import main; sys.exit(main())", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["devices"]])
+def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom rena_kws.cli.main import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+    assert "rena-kws" in done.stdout or "cortex-m4" in done.stdout
+
+
+MISTAKES = {
+    "unknown device": (["profile", "m.tflite", "--device", "cortex-n4"], "did you mean 'cortex-m4'"),
+    "unknown dataset": (["search", "--dataset", "sinthetic"], "did you mean 'synthetic'"),
+    "unknown limit": (["search", "--limit", "latencyms=3"], "did you mean 'latency_ms'"),
+    "limit without a value": (["search", "--limit", "latency_ms"], "NAME=VALUE"),
+    "negative limit": (["search", "--limit", "latency_ms=-1"], "positive"),
+    "unknown controller": (["search", "--controller", "rana"], "did you mean 'rena'"),
+    "unknown format": (["export", "float.tflite", "--format", "d", "--out", "o"], "unknown exporter 'd'"),
+    "minutes that are none": (["search", "--minutes", "soon"], "a positive number"),
+    "no such file": (["profile", "nothing.tflite"], "cannot read the model nothing.tflite"),
+    "empty file": (["profile", "empty.tflite"], "is empty"),
+    "text": (["profile", "text.tflite"], "neither a TFLite nor an ONNX model"),
+    "truncated model": (["profile", "truncated.tflite"], "truncated.tflite"),
+    "no run": (["report", "."], "no run folder"),
+    "resume without a run": (["search", "--resume"], "--run DIR"),
+    "missing path": (["search", "--dataset", "folder:nowhere", "--trials", "1"], "nowhere"),
+    "one class": (["data", "describe", "folder:one"], "class"),
+    "text renamed .wav": (["data", "describe", "folder:texts"], ""),
+    "no command": ([], "required"),
+    "inputs that are none": (["profile", "truncated.tflite", "--inputs", "text.tflite"], "no .npy array"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mistakes")
+    (path / "empty.tflite").write_bytes(b"")
+    (path / "text.tflite").write_text("not a model")
+    (path / "truncated.tflite").write_bytes(b"\x1c\0\0\0TFL3\x14\0\x20\0")
+    (path / "float.tflite").write_bytes(b"\x1c\0\0\0TFL3\x14\0\x20\0")
+    for name, labels in (("one", ["yes"]), ("texts", ["yes", "no"])):
+        for label in labels:
+            (path / name / label).mkdir(parents=True)
+            (path / name / label / "a_0.wav").write_text("no sound")
+    return path
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_one_line(
+    mistake: str, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments, hint = MISTAKES[mistake]
+    monkeypatch.chdir(folder)
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    out, err = capfd.readouterr()
+    assert status == 2
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1, err
+    assert hint in err
+
+
+def test_the_float_model_is_refused_on_a_chip(reference: Callable[..., Path]) -> None:
+    done = rena_kws("profile", str(reference("models", "kws_ref_model_float32.tflite")))
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "float" in done.stderr
+
+
+def test_profile_prints_one_json_object(reference: Callable[..., Path], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.integers(-128, 128, (2, 49, 10, 1), dtype=np.int8)
+    np.save(tmp_path / "x.npy", inputs)
+    done = rena_kws(
+        "profile", str(reference("models", "kws_ref_model.tflite")), "--device", "nucleo-l4r5zi", "--json",
+        "--inputs", str(tmp_path / "x.npy"), "--outputs", str(tmp_path / "y.npy"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["how"] == "emulated"
+    assert figures["cycles"] > 2_656_768 / 2  # one SMLAD is two MACs: no M4 is faster
+    assert figures["latency_ms"] == pytest.approx((figures["cycles"] + figures["memory_cycles"]) / 120e3)
+    assert sum(layer["macs"] for layer in figures["layers"]) == 2_656_768
+    assert np.load(tmp_path / "y.npy").shape == (2, 12)
+
+
+def test_search_arguments_become_settings() -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    search_cmd.add_arguments(parser)
+    text = "--device cortex-m7 --keywords yes,no --limit latency_ms=30 --limit cpu:latency_ms=1 --trials 5 --seed 3"
+    settings = search_cmd.settings_of(parser.parse_args(text.split()))
+    assert settings.dataset_options == {"keywords": ("yes", "no")}
+    assert [str(limit) for limit in settings.limits] == ["latency_ms=30", "cpu:latency_ms=1"]
+    assert (settings.trials, settings.minutes, settings.seed) == (5, None, 3)

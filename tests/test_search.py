@@ -1,0 +1,184 @@
+"""The search loop against faults: kill -9 and resume, a worker killed in its trial, limits nobody can meet."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement
+from rena_kws.errors import LimitError, RunFolderError, WorkerLostError
+from rena_kws.pipeline import Outcome, evaluate, measure_untrained
+from rena_kws.reward import parse_limit
+from rena_kws.run_folder import RunFolder
+from rena_kws.search import SearchSettings, run_search, score_on_test
+from rena_kws.store import JournalStore
+
+
+class Answers(Executor):
+    """Stands for the workers: answers each task at once, from a table of what networks of a size would do."""
+
+    def __init__(self, lost: frozenset[int] = frozenset(), kill_after: int | None = None) -> None:
+        self.evaluated: list[str] = []
+        self._lost, self._kill_after = lost, kill_after
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        if fn is score_on_test:
+            future.set_result(0.5)
+            return future
+        if fn is evaluate and len(args) == 2:
+            if len(self.evaluated) == self._kill_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.evaluated.append(args[0].id)
+            if len(self.evaluated) - 1 in self._lost:
+                future.set_exception(WorkerLostError("the worker process died"))
+                return future
+        future.set_result(self._outcome(fn, args[0]))
+        return future
+
+    @staticmethod
+    def _outcome(fn: Any, architecture: Any) -> Outcome:
+        resources = {"latency_ms": 1.0 + len(architecture.layers), "ram_bytes": 4_000.0, "flash_bytes": 9_000.0}
+        accuracy = None if fn is measure_untrained else 0.5 + 0.01 * len(architecture.layers)
+        measurement = Measurement("cortex-m4", "emulated", resources["latency_ms"], np.zeros((1, 10), np.int8))
+        evaluation = Evaluation("ok", accuracy or 0.0, accuracy, resources)
+        return Outcome(evaluation, ConvertedModel("tflite", b""), measurement)
+
+
+def settings(**changes: Any) -> SearchSettings:
+    path = os.environ["TINY_DATASET"]
+    return SearchSettings(**{"dataset": f"arrays:{path}", "trials": 8, "minutes": None, "workers": 2, **changes})
+
+
+@pytest.fixture(autouse=True)
+def tiny_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(12) % 2
+    path = tmp_path / "noise.npz"
+    np.savez(
+        path,
+        x=rng.standard_normal((12, 16_000)).astype(np.float32) / 10,
+        y=y,
+        labels=np.array(["yes", "no"]),
+        split=np.repeat(["train", "validation", "test"], 4),
+    )
+    monkeypatch.setenv("TINY_DATASET", str(path))
+
+
+def open_run(path: Path, resume: bool = False, **changes: Any) -> RunFolder:
+    return RunFolder(path, settings(**changes).identity(), resume)
+
+
+def test_a_lost_worker_costs_its_trial_only(tmp_path: Path) -> None:
+    folder = open_run(tmp_path / "run")
+    result = run_search(settings(), folder, executor=Answers(lost=frozenset({2, 5})))
+    statuses = [trial.evaluation.status for trial in result.trials]
+    assert statuses.count("failed") == 2
+    assert statuses.count("ok") == 6
+    assert result.outcome.evaluation.status == "ok"
+
+
+def test_the_winner_is_the_best_on_validation(tmp_path: Path) -> None:
+    result = run_search(settings(), open_run(tmp_path / "run"), executor=Answers())
+    accuracies = [trial.evaluation.accuracy or 0.0 for trial in result.trials]
+    assert result.outcome.evaluation.accuracy == max(accuracies)
+
+
+def test_killed_and_resumed_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD.format(tests=str(Path(__file__).parent), run=str(run))],
+        capture_output=True,
+        text=True,
+    )
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    kept = JournalStore(run / "trials.jsonl").replay()
+    assert 0 < len(kept) < 8
+
+    workers = Answers()
+    result = run_search(settings(), open_run(run, resume=True), executor=workers)
+    assert [trial.number for trial in result.trials] == list(range(8))
+    assert result.trials[: len(kept)] == kept
+    assert len(workers.evaluated) == 8 - len(kept)
+    ids = [trial.proposal.architecture.id for trial in result.trials]
+    assert len(set(ids)) == len(ids)
+
+
+CHILD = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import test_search as t
+t.run_search(t.settings(), t.open_run(Path({run!r})), executor=t.Answers(kill_after=5))
+"""
+
+
+def test_another_runs_folder_is_refused(tmp_path: Path) -> None:
+    open_run(tmp_path / "run").close()
+    with pytest.raises(RunFolderError, match="another run's: its seed is 0, this one's 1"):
+        open_run(tmp_path / "run", resume=True, seed=1)
+    with pytest.raises(RunFolderError, match="--resume"):
+        open_run(tmp_path / "run")
+
+
+def test_an_impossible_limit_names_the_least_possible(tmp_path: Path) -> None:
+    limits = (parse_limit("ram_bytes=3999"),)
+    folder = open_run(tmp_path / "run", limits=limits)
+    with pytest.raises(LimitError, match=r"no network .* meets ram_bytes=3999: the least possible on cortex-m is 4000"):
+        run_search(settings(limits=limits), folder, executor=Answers())
+
+
+@pytest.mark.slow
+def test_a_real_search_survives_kill_9_of_a_worker_and_of_itself(tmp_path: Path) -> None:
+    """Real processes: a worker is killed in its trial, then the run itself, then it is resumed to the end."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "rena_kws.cli.main", "search", "--dataset", settings().dataset]
+    command += ["--trials", "4", "--workers", "1", "--run", str(run), "--json"]
+    search = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    try:
+        worker = wait_for(lambda: next(iter(worker_pids(search.pid)), None))
+        time.sleep(5)
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: len(JournalStore(run / "trials.jsonl").replay()) >= 2 or None)
+    finally:
+        search.kill()
+        search.wait()
+    kept = JournalStore(run / "trials.jsonl").replay()
+    assert [trial.evaluation.status for trial in kept].count("failed") <= 1
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    trials = JournalStore(run / "trials.jsonl").replay()
+    assert trials[: len(kept)] == kept
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+
+
+def worker_pids(parent: int) -> list[int]:
+    """The spawned workers of a process, from /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+            command = (stat.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and b"spawn_main" in command:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def wait_for(condition: Any, timeout_s: float = 240.0) -> Any:
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if (found := condition()) is not None:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("nothing happened in time")
