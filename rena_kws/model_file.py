@@ -1,39 +1,96 @@
-"""A model file on disk → ConvertedModel. What a file is, its content says, not its name."""
+"""A model file → `ConvertedModel`. What it is, its content says; its name may be anything.
+
+A folder with a manifest, as a search and `rena-kws export` leave it, stands for the model that lies in it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import ModelError
 
-_TFLITE_MAGIC = b"TFL3"  # the flatbuffer's file identifier, at byte 4
-_KERAS_MAGIC = b"PK"  # a .keras file is a zip archive
-_ONNX_FIELDS = (0x08, 0x12, 0x3A)  # protobuf tags that open a ModelProto: ir_version, producer_name or graph
+_OTHERS = {
+    b"PK\x03\x04": "a .keras file (or another archive); convert it to .tflite or .onnx first",
+    b"\x89HDF": "an HDF5 file, as old Keras saved models; convert it to .tflite or .onnx first",
+    b"\x7fELF": "a program (ELF), not a network",
+}
+_FIRST = ("winner", "")
+"""Where a folder's model is: a run's in `winner/`, else in the folder itself."""
 
 
-def load(path: Path) -> ConvertedModel:
-    """Read a .tflite or .onnx file; a folder stands for the `model.tflite` in it.
-
-    Raises `ModelError` where there is no such file, or where it is neither.
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "model.tflite"
+def load(path: str | Path) -> ConvertedModel:
+    """The model in a file or folder, named after its file. Raises `ModelError` where there is none that can be read."""
+    file = find(Path(path))
     try:
-        data = path.read_bytes()
+        data = file.read_bytes()
     except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
+        raise ModelError(f"cannot read the model {file}: {error.strerror}") from None
+    return ConvertedModel(_format_of(data, file), data, file.stem)
+
+
+def find(path: Path) -> Path:
+    """The model file that `path` means: itself, or the one in the folder of a run or an export."""
+    if not path.is_dir():
+        return path
+    for folder in (path / name for name in _FIRST):
+        models = sorted(item for item in folder.glob("*") if item.suffix in (".tflite", ".onnx"))
+        if len(models) == 1:
+            return models[0]
+        if models:
+            names = ", ".join(item.name for item in models)
+            raise ModelError(f"a folder stands for the one model in it; {folder} has {len(models)}: {names}")
+    raise ModelError(f"a model is a .tflite or .onnx file or a folder with one; {path} holds none")
+
+
+def _format_of(data: bytes, file: Path) -> Literal["tflite", "onnx"]:
     if not data:
-        raise ModelError(f"the model {path} is empty")
-    if data[4:8] == _TFLITE_MAGIC:
-        return ConvertedModel("tflite", data, path.stem)
-    if data[:2] == _KERAS_MAGIC:
-        raise ModelError(
-            f"{path} looks like a Keras archive; a model is profiled as .tflite or .onnx: convert it first"
-        )
-    if data[0] in _ONNX_FIELDS and path.suffix == ".onnx":
-        return ConvertedModel("onnx", data, path.stem)
-    raise ModelError(
-        f"{path} is neither a TFLite nor an ONNX model ({len(data)} bytes that start with {data[:8].hex()})"
-    )
+        raise ModelError(f"{file} is empty")
+    if data[4:8] == b"TFL3":
+        return "tflite"
+    if _is_onnx(data):
+        return "onnx"
+    what = next((what for magic, what in _OTHERS.items() if data.startswith(magic)), "neither .tflite nor whole .onnx")
+    raise ModelError(f"{file} is no model that can be used: it is {what}")
+
+
+def _is_onnx(data: bytes) -> bool:
+    """ONNX has no magic number. It is a protobuf message `ModelProto` with `ir_version` (1) and `graph` (7), whole."""
+    try:
+        numbers = set(_fields(data))
+    except (IndexError, ValueError):
+        return False
+    return {1, 7} <= numbers
+
+
+def _fields(data: bytes) -> Iterator[int]:
+    """Field numbers of a protobuf message (wire format: protobuf.dev/programming-guides/encoding, recalled)."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        wire = key & 7
+        if wire == 0:
+            _, at = _varint(data, at)
+        elif wire == 2:
+            length, at = _varint(data, at)
+            at += length
+        elif wire in (1, 5):
+            at += 8 if wire == 1 else 4
+        else:
+            raise ValueError(wire)
+        if at > len(data):
+            raise IndexError(at)
+        yield key >> 3
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number that starts at `at`, seven bits a byte, low ones first, and where the next thing starts."""
+    value = 0
+    for index in range(10):
+        byte = data[at + index]
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, at + index + 1
+    raise ValueError("a varint has at most ten bytes")

@@ -46,7 +46,7 @@ MISTAKES = {
     "no such file": (["profile", "nothing.tflite"], "cannot read the model nothing.tflite"),
     "empty file": (["profile", "empty.tflite"], "is empty"),
     "text": (["profile", "text.tflite"], "neither a TFLite nor an ONNX model"),
-    "truncated model": (["profile", "truncated.tflite"], "truncated.tflite"),
+    "truncated model": (["profile", "truncated.tflite"], "truncated: not a"),
     "no run": (["report", "."], "no run folder"),
     "resume without a run": (["search", "--resume"], "--run DIR"),
     "missing path": (["search", "--dataset", "folder:nowhere", "--trials", "1"], "nowhere"),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def settings(**changes: Any) -> SearchSettings:
 
 
 @pytest.fixture(autouse=True)
-def tiny_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     rng = np.random.default_rng(0)
     y = np.arange(12) % 2
     path = tmp_path / "noise.npz"
@@ -72,10 +73,18 @@ def tiny_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         split=np.repeat(["train", "validation", "test"], 4),
     )
     monkeypatch.setenv("TINY_DATASET", str(path))
+    yield
+    for folder in opened:
+        folder.close()
+    opened.clear()
+
+
+opened: list[RunFolder] = []
 
 
 def open_run(path: Path, resume: bool = False, **changes: Any) -> RunFolder:
-    return RunFolder(path, settings(**changes).identity(), resume)
+    opened.append(RunFolder(path, settings(**changes).identity(), resume))
+    return opened[-1]
 
 
 def test_a_lost_worker_costs_its_trial_only(tmp_path: Path) -> None:
