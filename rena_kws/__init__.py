@@ -1,33 +1,30 @@
-"""Keyword spotting for small chips: search a network on the device, prove that it fits, export firmware.
+"""rena-kws: keyword spotting for small chips. Words in, firmware out.
 
 What the command line does is one call here too, with the same names: `rena_kws.search(...)`, `profile(...)`,
-`export(...)`, `evaluate(...)`. They are loaded when first used, so that importing the package costs nothing.
+`export(...)`, `evaluate(...)`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rena_kws.api import evaluate, export, profile, search
 
-__all__ = ["__version__", "evaluate", "export", "profile", "search"]  # noqa: F822 (__getattr__ gives the version)
+__all__ = ["evaluate", "export", "profile", "search"]
+__version__ = "0.1.0"
 
-# In a checkout the sub-packages profilers, devices and datasets lie beside this folder, not in it. Python started in
-# the repository's root finds this folder before an installed copy, and would miss them.
-_root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-if os.path.isfile(os.path.join(_root, "setup.cfg")):
-    __path__.append(_root)
+# `python -m rena_kws` from a checkout finds this bare folder before an installed copy; what is mapped lies beside it.
+_root = Path(__file__).parent.parent
+if (_root / "setup.cfg").is_file() and (_root / "profilers").is_dir():
+    __path__.append(str(_root))
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("rena-kws")
+    """The four calls are imported when first used: `import rena_kws` alone stays light."""
     if name in __all__:
         from rena_kws import api
 
@@ -36,7 +33,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Python sets an imported submodule as an attribute of its package; here that would hide `search` and `export`."""
+    """Importing a submodule sets it as an attribute of its package; that would hide the calls `search` and `export`."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in __all__:

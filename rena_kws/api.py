@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,9 @@ from rena_kws.errors import ModelError, UnavailableError
 from rena_kws.profilers.base import profiler_for
 
 if TYPE_CHECKING:
+    from rena_kws.datasets.features import Features
+    from rena_kws.export.manifest import Manifest
+    from rena_kws.frontend.settings import FrontEnd
     from rena_kws.search import SearchResult, SearchSettings, Watcher
 
 ModelLike = ConvertedModel | str | Path
@@ -77,46 +80,76 @@ def export(run_or_model: ModelLike, format: str, out: str | Path, name: str = "k
     from rena_kws.export.manifest import Manifest
 
     exporter = registry.load("exporters", format)
-    source = run_or_model
-    if not isinstance(source, ConvertedModel) and (Path(source) / "winner").is_dir():
-        source = Path(source) / "winner"
-    model = _as_model(source)
-    manifest = Manifest.beside(source) if isinstance(source, str | Path) else None
+    model, manifest = _with_manifest(run_or_model)
     exporter(model, manifest or Manifest.bare(model), Path(out), name)
     return Path(out)
 
 
 def evaluate(
-    model: ModelLike, dataset: str, split: str = "test", options: Mapping[str, object] | None = None
+    model: ModelLike,
+    dataset: str,
+    split: str = "test",
+    options: Mapping[str, object] | None = None,
+    speakers: Collection[str] | None = None,
 ) -> EvaluationReport:
-    """int8 accuracy of a model on a split ("train", "validation", "test" or "all") of a dataset.
+    """Accuracy of a model on a split ("train", "validation", "test" or "all") of a dataset, or on some of its speakers.
 
-    The front end comes from the manifest beside the model, the labels too; both must be the dataset's.
+    The front end comes from the manifest beside the model, the labels too; both must be the dataset's. A model without
+    one is taken to have the default front end and the dataset's labels. Raises `ModelError`, `DatasetError`.
     """
-    from rena_kws.convert.evaluate_int8 import accuracy
-    from rena_kws.datasets.base import open_dataset
-    from rena_kws.datasets.features import load_features
-    from rena_kws.export.manifest import Manifest
+    from rena_kws.convert.evaluate_int8 import probabilities
     from rena_kws.frontend.settings import FrontEnd
 
-    manifest = Manifest.beside(model) if isinstance(model, str | Path) else None
-    front_end = FrontEnd.from_json(manifest.front_end) if manifest and manifest.front_end else FrontEnd()
-    opened = open_dataset(dataset, options)
-    splits = ("train", "validation", "test") if split == "all" else (split,)
-    parts = [load_features(opened, front_end, name) for name in splits]
-    labels = tuple(parts[0].labels)
-    if manifest and manifest.labels and tuple(manifest.labels) != labels:
+    loaded, manifest = _with_manifest(model)
+    front_end = FrontEnd.from_json(manifest.front_end) if manifest else FrontEnd()
+    features = _features(dataset, front_end, split, options or {}, speakers)
+    labels = features.labels
+    if manifest and manifest.labels and manifest.labels != labels:
         raise ModelError(f"the model's labels {', '.join(manifest.labels)} are not the dataset's {', '.join(labels)}")
-    x = np.concatenate([part.x for part in parts])
-    y = np.concatenate([part.y for part in parts])
-    score, predictions = accuracy(_as_model(model), replace(parts[0], x=x, y=y))
+    outputs = probabilities(loaded, features.x)
+    if outputs.shape[1:] != (len(labels),):
+        raise ModelError(f"the model tells {outputs[0].size} classes apart, and the dataset has {len(labels)}")
+    predictions = outputs.argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
-    np.add.at(confusion, (y, predictions), 1)
-    return EvaluationReport(score, len(y), confusion, labels)
+    np.add.at(confusion, (features.y, predictions), 1)
+    return EvaluationReport(float(np.mean(predictions == features.y)), len(features.y), confusion, labels)
+
+
+def _features(
+    dataset: str,
+    front_end: FrontEnd,
+    split: str,
+    options: Mapping[str, object],
+    speakers: Collection[str] | None,
+) -> Features:
+    """The features of a split, or of "all" three, restricted to `speakers` where these are given."""
+    from rena_kws.datasets.base import SPLITS, open_dataset
+    from rena_kws.datasets.features import load_features
+    from rena_kws.datasets.splitting import check_known
+
+    opened = open_dataset(dataset, options)
+    parts = [load_features(opened, front_end, name) for name in (SPLITS if split == "all" else (split,))]
+    x, y = np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
+    who = [name for part in parts for name in part.speakers]
+    if speakers is not None:
+        check_known(speakers, set(who) - {""}, "speakers", f"the {split} split")
+        kept = np.isin(who, list(speakers))
+        x, y, who = x[kept], y[kept], [name for name in who if name in speakers]
+    return replace(parts[0], x=x, y=y, speakers=tuple(who))
+
+
+def _with_manifest(model: ModelLike) -> tuple[ConvertedModel, Manifest | None]:
+    """The model, and what is known of it where it comes from a file with a manifest beside it."""
+    from rena_kws.export.manifest import Manifest
+
+    if isinstance(model, ConvertedModel):
+        return model, None
+    file = model_file.find(Path(model))
+    return model_file.load(file), Manifest.beside(file)
 
 
 def _as_model(model: ModelLike) -> ConvertedModel:
-    return model if isinstance(model, ConvertedModel) else model_file.load(Path(model))
+    return model if isinstance(model, ConvertedModel) else model_file.load(model)
 
 
 def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) -> None:

@@ -1,6 +1,6 @@
 """A model file → `ConvertedModel`. What it is, its content says; its name may be anything.
 
-A folder with a manifest, as a search and `rena-kws export` leave it, stands for the model that lies in it.
+A folder, as a search and `rena-kws export` leave it, stands for the model that lies in it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import ModelError
 
 _OTHERS = {
-    b"PK\x03\x04": "a .keras file (or another archive); convert it to .tflite or .onnx first",
-    b"\x89HDF": "an HDF5 file, as old Keras saved models; convert it to .tflite or .onnx first",
-    b"\x7fELF": "a program (ELF), not a network",
+    b"PK\x03\x04": "looks like a Keras archive; convert it to .tflite or .onnx first",
+    b"\x89HDF": "is an HDF5 file, as old Keras saved models; convert it to .tflite or .onnx first",
+    b"\x7fELF": "is a program (ELF), not a network",
 }
-_FIRST = ("winner", "")
-"""Where a folder's model is: a run's in `winner/`, else in the folder itself."""
 
 
 def load(path: str | Path) -> ConvertedModel:
@@ -35,25 +33,25 @@ def find(path: Path) -> Path:
     """The model file that `path` means: itself, or the one in the folder of a run or an export."""
     if not path.is_dir():
         return path
-    for folder in (path / name for name in _FIRST):
+    for folder in (path / "winner", path):
         models = sorted(item for item in folder.glob("*") if item.suffix in (".tflite", ".onnx"))
-        if len(models) == 1:
-            return models[0]
+        if len(models) > 1:
+            raise ModelError(f"{folder} holds several models; name one: {', '.join(item.name for item in models)}")
         if models:
-            names = ", ".join(item.name for item in models)
-            raise ModelError(f"a folder stands for the one model in it; {folder} has {len(models)}: {names}")
+            return models[0]
     raise ModelError(f"a model is a .tflite or .onnx file or a folder with one; {path} holds none")
 
 
 def _format_of(data: bytes, file: Path) -> Literal["tflite", "onnx"]:
     if not data:
-        raise ModelError(f"{file} is empty")
+        raise ModelError(f"the model {file} is empty")
     if data[4:8] == b"TFL3":
         return "tflite"
     if _is_onnx(data):
         return "onnx"
-    what = next((what for magic, what in _OTHERS.items() if data.startswith(magic)), "neither .tflite nor whole .onnx")
-    raise ModelError(f"{file} is no model that can be used: it is {what}")
+    other = next((what for magic, what in _OTHERS.items() if data.startswith(magic)), None)
+    start = f"{len(data)} bytes that start with {data[:8].hex()}"
+    raise ModelError(f"{file} {other or f'is neither a TFLite nor an ONNX model, or not a whole one ({start})'}")
 
 
 def _is_onnx(data: bytes) -> bool:

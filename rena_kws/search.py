@@ -54,7 +54,7 @@ class SearchSettings:
     seed: int = 0
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     front_end: FrontEnd = UNSEEN_VOICES
-    trial_clips: int = 30_000
+    trial_clips: int = 20_000
     final_clips: int = 250_000
 
     def identity(self) -> dict[str, Any]:

@@ -17,6 +17,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from rena_kws.artifacts import ConvertedModel
+
 _TYPES = {"int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32, "float32": schema.TensorType.FLOAT32}
 
 
@@ -96,3 +98,21 @@ class ModelBuilder:
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
         code.version = 1
         return code
+
+
+def small_conv_model() -> ConvertedModel:
+    """A 3×3 convolution, a dense layer and a softmax over five classes, with random weights; input int8[1, 8, 6, 1]."""
+    rng = np.random.default_rng(0)
+    model = ModelBuilder()
+    x = model.tensor((1, 8, 6, 1), scale=0.05, zero_point=-3)
+    kernel = model.tensor((4, 3, 3, 1), scale=[0.02] * 4, data=rng.integers(-127, 128, (4, 3, 3, 1)))
+    features = model.tensor((1, 4, 3, 4), scale=0.1, zero_point=-128)
+    model.op("CONV_2D", [x, kernel], [features], "Conv2DOptions", padding=0, strideW=2, strideH=2)
+    flat = model.tensor((1, 48), scale=0.1, zero_point=-128)
+    model.op("RESHAPE", [features], [flat], "ReshapeOptions", newShape=[1, 48])
+    weights = model.tensor((5, 48), scale=0.01, data=rng.integers(-127, 128, (5, 48)))
+    logits = model.tensor((1, 5), scale=0.05, zero_point=5)
+    model.op("FULLY_CONNECTED", [flat, weights, -1], [logits], "FullyConnectedOptions")
+    shares = model.tensor((1, 5), scale=1 / 256, zero_point=-128)
+    model.op("SOFTMAX", [logits], [shares], "SoftmaxOptions", beta=1.0)
+    return ConvertedModel("tflite", model.build([x], [shares]), "small")

@@ -7,9 +7,9 @@ from typing import Any
 
 
 def add_dataset_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--keywords", type=_words, metavar="A,B,…", help="the words to spot (default: the dataset's)")
-    parser.add_argument("--test-speakers", type=_words, metavar="A,B,…", help="speakers kept for the test split")
-    parser.add_argument("--validation-speakers", type=_words, metavar="A,B,…", help="speakers of the validation split")
+    parser.add_argument("--keywords", type=words, metavar="A,B,…", help="the words to spot (default: the dataset's)")
+    parser.add_argument("--test-speakers", type=words, metavar="A,B,…", help="speakers kept for the test split")
+    parser.add_argument("--validation-speakers", type=words, metavar="A,B,…", help="speakers of the validation split")
 
 
 def dataset_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -18,8 +18,9 @@ def dataset_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
 
-def _words(text: str) -> tuple[str, ...]:
-    words = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not words:
+def words(text: str) -> tuple[str, ...]:
+    """Words separated by commas."""
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not found:
         raise argparse.ArgumentTypeError(f"a list of words separated by commas, got {text!r}")
-    return words
+    return found

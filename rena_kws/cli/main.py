@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from rena_kws import __version__
-from rena_kws.errors import RenaError
+from rena_kws.errors import RenaError, UnknownNameError
 
 COMMANDS = {
     "search": "find a network for keywords, a device and limits, and export it",
@@ -43,11 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"rena_kws.cli.{name}_cmd")
         module.add_arguments(command)
         command.set_defaults(run=module.run)
-    arguments = parser.parse_args(argv)
-    return _run(arguments)
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+            raise UnknownNameError("command", words[0], COMMANDS)
+        arguments = parser.parse_args(words)
+    except RenaError as error:
+        return _fail(str(error))
+    return _run(arguments, words)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     try:
         arguments.run(arguments)
         sys.stdout.flush()
@@ -70,10 +77,19 @@ def _run(arguments: argparse.Namespace) -> int:
             return _fail(f"this command needs {error.name}; install it with: pip install 'rena-kws[search]'")
         raise
     except KeyboardInterrupt:
-        run = getattr(arguments, "run_folder", None)
-        kept = f"; every finished trial is kept, continue with: --run {run} --resume" if run else ""
-        print(f"rena-kws: interrupted{kept}", file=sys.stderr)
+        print(f"rena-kws: interrupted{_how_to_resume(arguments, words)}", file=sys.stderr)
         return 130
+
+
+def _how_to_resume(arguments: argparse.Namespace, words: Sequence[str]) -> str:
+    """For a search that has begun: the command that continues it. A run is resumed with the settings it began with."""
+    run = getattr(arguments, "run_folder", None)
+    if arguments.command != "search" or run is None or not (run / "run.json").exists():
+        return ""
+    again = ["rena-kws", *words]
+    again += [] if any(word.partition("=")[0] == "--run" for word in words) else ["--run", str(run)]
+    again += [] if arguments.resume else ["--resume"]
+    return f"; every finished trial is kept, continue with: {shlex.join(again)}"
 
 
 def _fail(message: str) -> int:

@@ -32,9 +32,12 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
     if measurement.cycles is not None:
         memory = f" + {measurement.memory_cycles:,} for memory" if measurement.memory_cycles else ""
         lines.append(f"  cycles {measurement.cycles:,}{memory} ({measurement.how})")
-    for name, value in (("RAM", measurement.ram_bytes), ("flash", measurement.flash_bytes)):
-        if value is not None:
-            lines.append(f"  {name} {value:,} bytes (measured)")
+    if measurement.ram_bytes is not None:
+        lines.append(f"  RAM {measurement.ram_bytes:,} bytes ({measurement.how})")
+    if measurement.flash_bytes is not None:
+        lines.append(
+            f"  flash {measurement.flash_bytes:,} bytes (measured)"
+        )  # the size of what was linked, or the file's
     if measurement.energy_uj is not None:
         lines.append(f"  energy {measurement.energy_uj:,.1f} µJ (estimated)")
     if layers and measurement.layers:

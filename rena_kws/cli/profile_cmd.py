@@ -11,7 +11,7 @@ from rena_kws.errors import ModelError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file, or a run")
     parser.add_argument("--device", default="cortex-m", help="see `rena-kws devices` (default: %(default)s)")
     parser.add_argument(
         "--inputs", type=Path, metavar="F.npy", help="a batch in the model's own dtype (default: one of zeros)"

@@ -46,4 +46,4 @@ def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:
 def require_format(model: ConvertedModel, wanted: str) -> None:
     """Raise `RenaError` where a model of another format is asked for: export does not convert."""
     if model.format != wanted:
-        raise RenaError(f"this export wants a {wanted} model, and {model.name} is {model.format}")
+        raise RenaError(f"this export wants the {wanted} format, and {model.name} is {model.format}")

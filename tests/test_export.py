@@ -1,0 +1,120 @@
+"""Bundles: the C builds without a warning everywhere and does on the host what it did on the chip."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flatbuffer_models import small_conv_model
+
+from rena_kws import api
+from rena_kws.artifacts import ConvertedModel
+from rena_kws.errors import ModelError, RenaError, RunFolderError
+from rena_kws.export.manifest import Manifest
+from rena_kws.firmware.emit import generate
+
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+Tool = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def model() -> ConvertedModel:
+    return small_conv_model()
+
+
+@pytest.fixture
+def bundle(model: ConvertedModel, tmp_path: Path) -> Path:
+    return api.export(model, "c", tmp_path / "bundle", "doorbell")
+
+
+def make_test(folder: Path, make: str, compiler: str) -> subprocess.CompletedProcess[str]:
+    flags = f"CFLAGS=-O2 {' '.join(STRICT)}"
+    command = [make, "-C", str(folder), "clean", "test", f"CC={compiler}", flags]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_host_test_passes(bundle: Path, compiler: str, tool: Tool) -> None:
+    done = make_test(bundle, tool("make"), tool(compiler))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 vectors, 0 values differ" in done.stdout
+
+
+def test_the_host_test_notices_a_changed_weight(bundle: Path, tool: Tool) -> None:
+    source = bundle / "doorbell.c"
+    pattern = r"(static const int8_t \w+\[\d*\] = \{\s*)(-?\d+)"
+    text, count = re.subn(pattern, lambda m: m[1] + str(-int(m[2]) or 99), source.read_text())
+    assert count > 0
+    source.write_text(text)
+    done = make_test(bundle, tool("make"), tool("gcc"))
+    assert done.returncode != 0
+    assert "on the chip" in done.stdout
+
+
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4", "cortex-m33"])
+def test_the_cross_compiler_has_nothing_to_say(bundle: Path, core: str, tool: Tool) -> None:
+    sources = [str(path) for path in bundle.glob("doorbell*.c")]
+    command = [tool("arm-none-eabi-gcc"), f"-mcpu={core}", "-mthumb", "-O2", *STRICT, "-c", *sources]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=bundle)
+    assert done.returncode == 0, done.stderr
+
+
+def test_cmake_builds_and_tests(bundle: Path, tool: Tool) -> None:
+    cmake = tool("cmake")
+    for command in ([cmake, "-B", "build"], [cmake, "--build", "build"], [cmake, "--build", "build", "-t", "test"]):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=bundle)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_sources_are_those_that_are_profiled(bundle: Path, model: ConvertedModel) -> None:
+    for name, text in generate(model, "doorbell").sources.items():
+        assert (bundle / name).read_text() == text
+
+
+def test_an_earlier_bundle_is_replaced_and_nothing_else(bundle: Path, model: ConvertedModel, tmp_path: Path) -> None:
+    (bundle / "stray.txt").write_text("left behind")
+    api.export(model, "c", bundle, "doorbell")
+    assert not (bundle / "stray.txt").exists()
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunFolderError, match="no earlier bundle"):
+        api.export(model, "c", precious, "doorbell")
+    assert (precious / "thesis.txt").exists()
+
+
+def test_a_model_file_keeps_its_manifest(model: ConvertedModel, tmp_path: Path) -> None:
+    api.export(model, "tflite", tmp_path / "file", "bell")
+    manifest = Manifest.beside(tmp_path / "file" / "bell.tflite")
+    assert manifest is not None
+    assert manifest.sha256 == model.sha256
+    assert (tmp_path / "file" / "bell.tflite").read_bytes() == model.data
+    assert Manifest.beside(tmp_path / "file" / "other.tflite") is None
+
+
+DAMAGED = ["", "{}", "[]", '{"schema_version": 99, "labels": []}', '{"schema_version": 1, "labels": 3}']
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_manifest_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(ModelError) as caught:
+        Manifest.beside(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_export_does_not_convert(model: ConvertedModel, tmp_path: Path) -> None:
+    with pytest.raises(RenaError, match="wants the onnx format"):
+        api.export(model, "onnx", tmp_path / "o")
+
+
+def test_profile_and_bundle_agree_on_the_test_vectors(bundle: Path, model: ConvertedModel) -> None:
+    text = (bundle / "test_vectors.h").read_text()
+    bodies = re.findall(r"= \{(.*?)\n\};", text, re.DOTALL)
+    inputs, outputs = (np.array([int(value) for value in re.findall(r"-?\d+", body)], np.int8) for body in bodies)
+    measurement = api.profile(model, "cortex-m0plus", inputs.reshape(8, 8, 6, 1))  # a core without DSP
+    np.testing.assert_array_equal(measurement.outputs.ravel(), outputs)
