@@ -80,8 +80,15 @@ def export(run_or_model: ModelLike, format: str, out: str | Path, name: str = "k
     from rena_kws.export.manifest import Manifest
 
     exporter = registry.load("exporters", format)
-    model, manifest = _with_manifest(run_or_model)
-    exporter(model, manifest or Manifest.bare(model), Path(out), name)
+    source = run_or_model
+    if (
+        format == "onnx"
+        and not isinstance(source, ConvertedModel)
+        and (Path(source) / "winner" / "model.onnx").is_file()
+    ):
+        source = Path(source) / "winner" / "model.onnx"
+    model, manifest = _with_manifest(source)
+    exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name)
     return Path(out)
 
 
@@ -153,7 +160,8 @@ def _as_model(model: ModelLike) -> ConvertedModel:
 
 
 def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) -> None:
-    from rena_kws.export.manifest import Manifest
+    from rena_kws.export.base import write_bundle
+    from rena_kws.export.manifest import FILE_NAME, Manifest
     from rena_kws.report.html import write_html
     from rena_kws.run_folder import read_settings
 
@@ -162,10 +170,14 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
     figures = {
         "accuracy": result.outcome.evaluation.accuracy,
         "test_accuracy": result.test_accuracy,
+        "agreement_with_keras": dict(result.outcome.agreement),
         "measurement": measurement.as_json(),
         "architecture": result.architecture.as_json(),
     }
     manifest = Manifest.of(model, result.labels, settings.front_end.as_json(), figures)
-    registry.load("exporters", "tflite")(model, manifest, path / "winner", "model")
+    assert result.outcome.onnx is not None
+    named = manifest.named("model.tflite", "model.onnx")
+    files = {"model.tflite": model.data, "model.onnx": result.outcome.onnx.data, FILE_NAME: named.as_text()}
+    write_bundle(path / "winner", files)
     registry.load("exporters", "c")(model, manifest, path / "firmware", "kws_model")
     write_html(path / "report.html", read_settings(path), result.trials, {**figures, "labels": result.labels})

@@ -30,15 +30,16 @@ def load(path: str | Path) -> ConvertedModel:
 
 
 def find(path: Path) -> Path:
-    """The model file that `path` means: itself, or the one in the folder of a run or an export."""
+    """The model file that `path` means: itself, or the one in the folder of a run or an export, int8 before ONNX."""
     if not path.is_dir():
         return path
     for folder in (path / "winner", path):
-        models = sorted(item for item in folder.glob("*") if item.suffix in (".tflite", ".onnx"))
-        if len(models) > 1:
-            raise ModelError(f"{folder} holds several models; name one: {', '.join(item.name for item in models)}")
-        if models:
-            return models[0]
+        for suffix in (".tflite", ".onnx"):
+            models = sorted(folder.glob(f"*{suffix}"))
+            if len(models) > 1:
+                raise ModelError(f"{folder} holds several models; name one: {', '.join(item.name for item in models)}")
+            if models:
+                return models[0]
     raise ModelError(f"a model is a .tflite or .onnx file or a folder with one; {path} holds none")
 
 

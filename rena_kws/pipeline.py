@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement
+from rena_kws.artifacts import BuiltModel, ConvertedModel, Evaluation, Measurement
 from rena_kws.datasets.base import open_dataset
 from rena_kws.datasets.features import Features, load_features
 from rena_kws.devices import catalogue
@@ -29,6 +29,8 @@ from rena_kws.spec.cost_graph import cost
 from rena_kws.train.settings import TrainSettings
 
 CALIBRATION_CLIPS = 200
+ONNX_TOLERANCE = 1e-3
+"""Of a class probability: the float32 kernels of two libraries add in different orders."""
 
 
 @dataclass(frozen=True)
@@ -57,57 +59,92 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An evaluation with the model and the measurement of the search's device behind it, as far as it came."""
+    """An evaluation with what stands behind it, as far as it came: the int8 model, its profile on the search's device.
+
+    A finalist has its ONNX twin too, and `agreement` of both with Keras on the validation clips, by format.
+    """
 
     evaluation: Evaluation
     model: ConvertedModel | None = None
     measurement: Measurement | None = None
+    onnx: ConvertedModel | None = None
+    agreement: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def evaluate(architecture: Architecture, task: Task, final: bool = False) -> Outcome:
     """Evaluate one candidate. A candidate that does not work out is a result, never an exception.
 
-    With `final` the trained model is profiled again, and its limits are checked on that profile.
+    With `final` the trained model is profiled again and its limits are checked on that profile: some of what a network
+    costs does depend on its weights.
     """
+    clock = _Stopwatch()
+    resources: dict[str, float] = {}
+    try:
+        return _evaluate(architecture, task, final, clock, resources)
+    except DoesNotFitError as error:
+        return Outcome(Evaluation("over_limit", 0.0, None, resources, str(error), clock.seconds))
+    except CandidateError as error:
+        return Outcome(Evaluation("failed", 0.0, None, resources, str(error), clock.seconds))
+
+
+def _evaluate(
+    architecture: Architecture, task: Task, final: bool, clock: _Stopwatch, resources: dict[str, float]
+) -> Outcome:
+    """The flow itself. `resources` is filled on the way, so that a failure later can still tell them."""
+    import keras
+
     from rena_kws.convert.evaluate_int8 import accuracy
     from rena_kws.convert.tflite import Int8TfliteConverter
     from rena_kws.model.keras_model import build
     from rena_kws.train.trainer import train
 
-    clock = _Stopwatch()
-    resources: dict[str, float] = {}
-    try:
-        training, validation = _worker_data(_DataKey(task))
-        calibration = _calibration(training)
-        with clock("convert"):
-            built = build(architecture)
-            converter = Int8TfliteConverter()
-            model = converter.convert(built, calibration)
+    training, validation = _worker_data(_DataKey(task))
+    calibration = _calibration(training)
+    keras.utils.set_random_seed(task.seed)
+    with clock("convert"):
+        built = build(architecture)
+        converter = Int8TfliteConverter()
+        model = converter.convert(built, calibration)
+    with clock("profile"):
+        measurement, costs = measure(architecture, model, task)
+    resources.update(costs)
+    if refused := _refusal(task, resources):
+        return Outcome(Evaluation("over_limit", 0.0, None, resources, refused, clock.seconds), model, measurement)
+    with clock("train"):
+        epochs = max(1, task.train_clips // len(training.x))
+        train(built, training, validation, replace(task.training, epochs=epochs))
+    with clock("convert"):
+        model = converter.convert(built, calibration)
+    with clock("score"):
+        score, _ = accuracy(model, validation)
+    onnx, agreement = None, {}
+    if final:
         with clock("profile"):
-            measurement, resources = measure(architecture, model, task)
+            measurement, costs = measure(architecture, model, task)
+        resources.update(costs)
         if refused := _refusal(task, resources):
-            return Outcome(Evaluation("over_limit", 0.0, None, resources, refused, clock.seconds), model, measurement)
-        with clock("train"):
-            train(
-                built, training, validation, replace(task.training, epochs=max(1, task.train_clips // len(training.x)))
-            )
+            return Outcome(Evaluation("over_limit", 0.0, score, resources, refused, clock.seconds), model, measurement)
         with clock("convert"):
-            model = converter.convert(built, calibration)
-        with clock("score"):
-            score, _ = accuracy(model, validation)
-        if final:
-            with clock("profile"):
-                measurement, resources = measure(architecture, model, task)
-            if refused := _refusal(task, resources):
-                return Outcome(
-                    Evaluation("over_limit", 0.0, score, resources, refused, clock.seconds), model, measurement
-                )
-        value = reward(score, resources, task.limits)
-        return Outcome(Evaluation("ok", value, score, resources, "", clock.seconds), model, measurement)
-    except DoesNotFitError as error:
-        return Outcome(Evaluation("over_limit", 0.0, None, resources, str(error), clock.seconds))
-    except CandidateError as error:
-        return Outcome(Evaluation("failed", 0.0, None, resources, str(error), clock.seconds))
+            onnx, agreement = _to_onnx(built, model, calibration, validation)
+    value = reward(score, resources, task.limits)
+    evaluation = Evaluation("ok", value, score, resources, "", clock.seconds)
+    return Outcome(evaluation, model, measurement, onnx, agreement)
+
+
+def _to_onnx(
+    built: BuiltModel, model: ConvertedModel, calibration: NDArray[np.float32], validation: Features
+) -> tuple[ConvertedModel, dict[str, Mapping[str, float]]]:
+    """The ONNX twin, and how far both files agree with Keras on all validation clips."""
+    from rena_kws.convert.agreement import check
+    from rena_kws.convert.onnx import OnnxConverter
+
+    onnx = OnnxConverter().convert(built, calibration)
+    agreement = {file.format: vars(check(built, file, validation.x)) for file in (model, onnx)}
+    if (difference := agreement["onnx"]["max_difference"]) > ONNX_TOLERANCE:
+        raise CandidateError(
+            f"the ONNX model differs from Keras by {difference:g}; at most {ONNX_TOLERANCE:g} is rounding"
+        )
+    return onnx, agreement
 
 
 def measure(architecture: Architecture, model: ConvertedModel, task: Task) -> tuple[Measurement, dict[str, float]]:

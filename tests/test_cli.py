@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import pytest
 
 from rena_kws.cli import search_cmd
 from rena_kws.cli.main import main
+from rena_kws.run_folder import RunFolder
+from rena_kws.search import SearchSettings
 
 HEAVY = ("tensorflow", "keras", "onnxruntime", "librosa", "unicorn", "ai_edge_litert", "scipy")
 
@@ -53,6 +56,8 @@ MISTAKES = {
     "one class": (["data", "describe", "folder:one"], "class"),
     "text renamed .wav": (["data", "describe", "folder:texts"], ""),
     "no command": ([], "required"),
+    "unknown command": (["serch"], "did you mean 'search'"),
+    "unknown option": (["profile", "m.tflite", "--devise", "cpu"], "--devise"),
     "inputs that are none": (["profile", "truncated.tflite", "--inputs", "text.tflite"], "no .npy array"),
 }
 
@@ -122,3 +127,47 @@ def test_search_arguments_become_settings() -> None:
     assert settings.dataset_options == {"keywords": ("yes", "no")}
     assert [str(limit) for limit in settings.limits] == ["latency_ms=30", "cpu:latency_ms=1"]
     assert (settings.trials, settings.minutes, settings.seed) == (5, None, 3)
+
+
+def test_an_interrupted_search_says_how_to_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The command it prints asks for the same run: were an option lost, the folder would be another run's."""
+    asked = []
+
+    def interrupted(settings: SearchSettings, run: Path, resume: bool, watch: object) -> None:
+        RunFolder(run, settings.identity(), resume).close()
+        asked.append((run, resume))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rena_kws.api.search", interrupted)
+    monkeypatch.chdir(tmp_path)
+    command = ["search", "--device", "cortex-m7", "--limit", "latency_ms=30"]
+    for _ in range(3):
+        assert main(command) == 130
+        line = capfd.readouterr().err
+        program, *command = shlex.split(line.partition("continue with: ")[2])
+        assert program == "rena-kws" and line.count("\n") == 1
+    assert [resume for _, resume in asked] == [False, True, True]
+    assert len({run for run, _ in asked}) == 1
+
+
+def test_a_full_disk_is_one_line() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("/dev/full is not on this system")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "rena_kws", "devices", "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    """As in `rena-kws devices | head -1`."""
+    command = [sys.executable, "-m", "rena_kws", "devices", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 0

@@ -54,6 +54,10 @@ def test_words_in_firmware_out(dataset: str, tmp_path: Path, tool: Callable[[str
     assert report.accuracy == pytest.approx(result.test_accuracy)
     assert report.confusion.sum() == report.n == 24
 
+    api.export(folder, "onnx", tmp_path / "onnx", "words")
+    onnx = api.profile(tmp_path / "onnx" / "words.onnx", "cpu", np.zeros((1, 49, 10, 1), np.float32))
+    assert onnx.outputs.sum() == pytest.approx(1, abs=1e-5)
+
     manifest = json.loads((folder / "firmware" / "manifest.json").read_text())
     assert manifest["labels"] == list(CLASSES)
     run = subprocess.run(

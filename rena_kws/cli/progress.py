@@ -17,8 +17,12 @@ class ProgressLine:
     def __call__(self, progress: Progress) -> None:
         if self._live:
             sys.stderr.write("\r\x1b[K" + self.text(progress)[:110])
-            sys.stderr.write("\n" if progress.stage == "done" else "")
             sys.stderr.flush()
+
+    def close(self) -> None:
+        """End the line, so that what is printed next has one of its own."""
+        if self._live:
+            sys.stderr.write("\n")
 
     def text(self, progress: Progress) -> str:
         minutes, seconds = divmod(int(progress.elapsed_s), 60)

@@ -55,7 +55,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.resume and not arguments.run_folder:
         raise RenaError("--resume continues the run in a folder: name it with --run DIR")
     arguments.run_folder = arguments.run_folder or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    result, folder = search(settings, arguments.run_folder, arguments.resume, ProgressLine(settings.minutes))
+    progress = ProgressLine(settings.minutes)
+    try:
+        result, folder = search(settings, arguments.run_folder, arguments.resume, progress)
+    finally:
+        progress.close()
     if arguments.json:
         print_json(_as_json(result, folder))
     else:

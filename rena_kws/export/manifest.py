@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rena_kws import __version__
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import ModelError
 
@@ -26,8 +26,8 @@ class Manifest:
     labels: tuple[str, ...] = ()
     front_end: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
-    model_file: str = ""
-    created_by: str = f"rena-kws {__version__}"
+    model_files: tuple[str, ...] = ()
+    created_by: str = field(default_factory=lambda: f"rena-kws {version('rena-kws')}")
     schema_version: int = SCHEMA_VERSION
 
     @staticmethod
@@ -58,14 +58,18 @@ class Manifest:
                 raise ModelError(
                     f"{file} has schema version {data['schema_version']}; this version reads {SCHEMA_VERSION}"
                 )
-            manifest = Manifest(**{**data, "labels": tuple(data["labels"])})
+            manifest = Manifest(**{**data, "labels": tuple(data["labels"]), "model_files": tuple(data["model_files"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"the manifest {file} is damaged: {error}") from error
-        return manifest if path.is_dir() or manifest.model_file == path.name else None
+        return manifest if path.is_dir() or path.name in manifest.model_files else None
 
-    def named(self, model_file: str) -> Manifest:
-        """The same for a model stored under this file name."""
-        return replace(self, model_file=model_file)
+    def of_model(self, model: ConvertedModel) -> Manifest:
+        """The same facts about another file of the same network."""
+        return replace(self, format=model.format, sha256=model.sha256, model_files=())
+
+    def named(self, *files: str) -> Manifest:
+        """The same for a network stored in these files, the one of `sha256` first."""
+        return replace(self, model_files=files)
 
     def as_text(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
