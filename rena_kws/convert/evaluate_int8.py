@@ -83,7 +83,11 @@ def _run(model: ConvertedModel, x: NDArray[np.float32]) -> tuple[Array, float, i
 def _run_onnx(model: ConvertedModel, x: NDArray[np.float32]) -> Array:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(model.data, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(model.data, providers=["CPUExecutionProvider"])
+    except Exception as error:  # Its exceptions have no base class but this one
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"not an ONNX model that ONNX Runtime can run: {message:.200}") from error
     name = session.get_inputs()[0].name
     return np.concatenate([session.run(None, {name: clip[None]})[0] for clip in x])
 
