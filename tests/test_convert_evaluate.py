@@ -23,11 +23,11 @@ from rena_kws.errors import CandidateError, ModelError
 
 pytest.importorskip("tensorflow")
 
-from speech_networks import TrainedDigits, trained_digits  # noqa: E402
+from speech_networks import TrainedDigits, trained_digits
 
-from rena_kws.convert.agreement import check  # noqa: E402
-from rena_kws.convert.tflite import FloatTfliteConverter, Int8TfliteConverter  # noqa: E402
-from rena_kws.firmware.graph import read_graph  # noqa: E402
+from rena_kws.convert.agreement import check
+from rena_kws.convert.tflite import FloatTfliteConverter, Int8TfliteConverter
+from rena_kws.firmware.graph import read_graph
 
 
 @pytest.fixture(scope="module")
