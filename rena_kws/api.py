@@ -177,7 +177,7 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
     manifest = Manifest.of(model, result.labels, settings.front_end.as_json(), figures)
     assert result.outcome.onnx is not None
     named = manifest.named("model.tflite", "model.onnx")
-    files = {"model.tflite": model.data, "model.onnx": result.outcome.onnx.data, FILE_NAME: named.as_text()}
-    write_bundle(path / "winner", files)
+    files: dict[str, str | bytes] = {"model.tflite": model.data, "model.onnx": result.outcome.onnx.data}
+    write_bundle(path / "winner", files | {FILE_NAME: named.as_text()})
     registry.load("exporters", "c")(model, manifest, path / "firmware", "kws_model")
     write_html(path / "report.html", read_settings(path), result.trials, {**figures, "labels": result.labels})

@@ -117,7 +117,8 @@ def _evaluate(
         model = converter.convert(built, calibration)
     with clock("score"):
         score, _ = accuracy(model, validation)
-    onnx, agreement = None, {}
+    onnx: ConvertedModel | None = None
+    agreement: Mapping[str, Mapping[str, float]] = {}
     if final:
         with clock("profile"):
             measurement, costs = measure(architecture, model, task)
@@ -133,13 +134,15 @@ def _evaluate(
 
 def _to_onnx(
     built: BuiltModel, model: ConvertedModel, calibration: NDArray[np.float32], validation: Features
-) -> tuple[ConvertedModel, dict[str, Mapping[str, float]]]:
+) -> tuple[ConvertedModel, Mapping[str, Mapping[str, float]]]:
     """The ONNX twin, and how far both files agree with Keras on all validation clips."""
     from rena_kws.convert.agreement import check
     from rena_kws.convert.onnx import OnnxConverter
 
     onnx = OnnxConverter().convert(built, calibration)
-    agreement = {file.format: vars(check(built, file, validation.x)) for file in (model, onnx)}
+    agreement: dict[str, dict[str, float]] = {
+        file.format: vars(check(built, file, validation.x)) for file in (model, onnx)
+    }
     if (difference := agreement["onnx"]["max_difference"]) > ONNX_TOLERANCE:
         raise CandidateError(
             f"the ONNX model differs from Keras by {difference:g}; at most {ONNX_TOLERANCE:g} is rounding"

@@ -77,12 +77,14 @@ def test_other_files_are_refused_for_what_they_are(content: bytes, why: str, tmp
         model_file.load(file)
 
 
-def test_a_folder_stands_for_its_only_model(tmp_path: Path) -> None:
+def test_a_folder_stands_for_its_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds none"):
         model_file.find(tmp_path)
     (tmp_path / "a.onnx").touch()
     assert model_file.find(tmp_path) == tmp_path / "a.onnx"
     (tmp_path / "b.tflite").touch()
+    assert model_file.find(tmp_path) == tmp_path / "b.tflite"  # int8 before ONNX
+    (tmp_path / "c.tflite").touch()
     with pytest.raises(ModelError, match="several models"):
         model_file.find(tmp_path)
     (tmp_path / "winner").mkdir()

@@ -27,7 +27,7 @@ class _OnDigits(ConverterContract):
     mean_difference = 1e-5
     same_answer = 1.0
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def case(self, digits: TrainedDigits) -> ConverterCase:
         return ConverterCase(
             self.converter,

@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"rena_kws.cli.{name}_cmd")
         module.add_arguments(command)
         command.set_defaults(run=module.run)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes, of every worker, are not for our users
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if words and not words[0].startswith("-") and words[0] not in COMMANDS:
