@@ -198,8 +198,14 @@ class _Search:
                 self._record(controller, running.pop(future), _evaluation(future))
 
     def _may_start(self, started: int) -> bool:
+        """Whether one more trial is asked for, and ends before the finalists' time begins."""
         within_trials = self.settings.trials is None or started < self.settings.trials
-        return within_trials and self.clock.elapsed_s < self.clock.explore_until_s
+        return within_trials and self.clock.elapsed_s + self._trial_s() < self.clock.explore_until_s
+
+    def _trial_s(self, stage: str | None = None) -> float:
+        """The longest that a trained trial took so far, in all or in one stage."""
+        trained = [trial.evaluation.seconds for trial in self.trials if trial.evaluation.status == "ok"]
+        return max((seconds.get(stage, 0.0) if stage else sum(seconds.values()) for seconds in trained), default=0.0)
 
     def _record(self, controller: Controller, proposal: Proposal, evaluation: Evaluation) -> None:
         trial = Trial(len(self.trials), proposal, evaluation, self.clock.elapsed_s)
@@ -210,6 +216,16 @@ class _Search:
         best = max(good, default=None)
         self.watch(Progress("searching", self.clock.elapsed_s, trial, len(self.trials), len(good), best))
 
+    def _final_task(self) -> Task:
+        """Finalists take the time that is left, and twice a trial's where a slow trial has used it up: with less than
+        its trial had, a finalist would come out worse."""
+        training = self.task.training
+        if (remaining_s := self.clock.remaining_s) is not None:
+            after_training_s = self._trial_s() - self._trial_s("train")
+            enough_s = max(10.0, 2 * self._trial_s("train"))
+            training = replace(training, max_seconds=max(enough_s, remaining_s - 2 * after_training_s))
+        return replace(self.task, training=training, train_clips=self.settings.final_clips)
+
     def _finish(self) -> SearchResult:
         """Train the best few for longer, in parallel, and take the one that is best on validation within the limits."""
         ranked = sorted(
@@ -219,7 +235,7 @@ class _Search:
         if not ranked:
             raise LimitError(_why_none(self.trials))
         self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
-        task = _final_task(self.settings, self.task, self.clock.remaining_s)
+        task = self._final_task()
         count = max(2, self.settings.workers)
         finalists = _distinct(ranked)[:count]
         futures = [self.pool.submit(evaluate, architecture, task, True) for architecture in finalists]
@@ -259,13 +275,6 @@ def _task(settings: SearchSettings) -> Task:
         seed=settings.seed,
         threads=max(1, (os.cpu_count() or 1) // settings.workers),
     )
-
-
-def _final_task(settings: SearchSettings, task: Task, remaining_s: float | None) -> Task:
-    training = task.training
-    if remaining_s is not None:
-        training = replace(training, max_seconds=max(10.0, remaining_s - 15.0))  # conversion and profile take the rest
-    return replace(task, training=training, train_clips=settings.final_clips)
 
 
 def _evaluation(future: Future[Outcome]) -> Evaluation:
