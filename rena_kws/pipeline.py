@@ -29,6 +29,8 @@ from rena_kws.spec.cost_graph import cost
 from rena_kws.train.settings import TrainSettings
 
 CALIBRATION_CLIPS = 200
+MAX_EPOCHS = 60
+"""However few clips there are: more passes over the same ones teach little and take their time."""
 ONNX_TOLERANCE = 1e-3
 """Of a class probability: the float32 kernels of two libraries add in different orders."""
 
@@ -111,7 +113,7 @@ def _evaluate(
     if refused := _refusal(task, resources):
         return Outcome(Evaluation("over_limit", 0.0, None, resources, refused, clock.seconds), model, measurement)
     with clock("train"):
-        epochs = max(1, task.train_clips // len(training.x))
+        epochs = min(MAX_EPOCHS, max(1, task.train_clips // len(training.x)))
         train(built, training, validation, replace(task.training, epochs=epochs))
     with clock("convert"):
         model = converter.convert(built, calibration)

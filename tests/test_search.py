@@ -150,9 +150,9 @@ def test_an_impossible_limit_names_the_least_possible(tmp_path: Path) -> None:
 def test_a_real_search_survives_kill_9_of_a_worker_and_of_itself(tmp_path: Path) -> None:
     """Real processes: a worker is killed in its trial, then the run itself, then it is resumed to the end."""
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "rena_kws.cli.main", "search", "--dataset", settings().dataset]
+    command = [sys.executable, "-m", "rena_kws", "search", "--dataset", settings().dataset]
     command += ["--trials", "4", "--workers", "1", "--run", str(run), "--json"]
-    search = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    search = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
     try:
         worker = wait_for(lambda: next(iter(worker_pids(search.pid)), None))
         time.sleep(5)
