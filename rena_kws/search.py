@@ -7,6 +7,7 @@ model. The test split is scored once, for the winner, and decides nothing.
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -202,10 +203,10 @@ class _Search:
         within_trials = self.settings.trials is None or started < self.settings.trials
         return within_trials and self.clock.elapsed_s + self._trial_s() < self.clock.explore_until_s
 
-    def _trial_s(self, stage: str | None = None) -> float:
-        """The longest that a trained trial took so far, in all or in one stage."""
-        trained = [trial.evaluation.seconds for trial in self.trials if trial.evaluation.status == "ok"]
-        return max((seconds.get(stage, 0.0) if stage else sum(seconds.values()) for seconds in trained), default=0.0)
+    def _trial_s(self) -> float:
+        """What a trained trial took so far: the median, since one large network says little about the next."""
+        trained = [t.evaluation.seconds for t in self.trials if t.evaluation.status == "ok"]
+        return statistics.median(sum(seconds.values()) for seconds in trained) if trained else 0.0
 
     def _record(self, controller: Controller, proposal: Proposal, evaluation: Evaluation) -> None:
         trial = Trial(len(self.trials), proposal, evaluation, self.clock.elapsed_s)
@@ -216,14 +217,14 @@ class _Search:
         best = max(good, default=None)
         self.watch(Progress("searching", self.clock.elapsed_s, trial, len(self.trials), len(good), best))
 
-    def _final_task(self) -> Task:
-        """Finalists take the time that is left, and twice a trial's where a slow trial has used it up: with less than
-        its trial had, a finalist would come out worse."""
+    def _final_task(self, trial: Trial) -> Task:
+        """A finalist takes the time that is left, but never less than its trial had: it would come out worse."""
         training = self.task.training
         if (remaining_s := self.clock.remaining_s) is not None:
-            after_training_s = self._trial_s() - self._trial_s("train")
-            enough_s = max(10.0, 2 * self._trial_s("train"))
-            training = replace(training, max_seconds=max(enough_s, remaining_s - 2 * after_training_s))
+            seconds = trial.evaluation.seconds
+            trial_s = seconds.get("train", 0.0)
+            rest_s = sum(seconds.values()) - trial_s  # conversion and profiles come again, and twice
+            training = replace(training, max_seconds=max(10.0, trial_s, remaining_s - 2 * rest_s))
         return replace(self.task, training=training, train_clips=self.settings.final_clips)
 
     def _finish(self) -> SearchResult:
@@ -235,16 +236,16 @@ class _Search:
         if not ranked:
             raise LimitError(_why_none(self.trials))
         self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
-        task = self._final_task()
         count = max(2, self.settings.workers)
-        finalists = _distinct(ranked)[:count]
-        futures = [self.pool.submit(evaluate, architecture, task, True) for architecture in finalists]
+        best = _distinct(ranked)[:count]
+        finalists = [trial.proposal.architecture for trial in best]
+        futures = [self.pool.submit(evaluate, t.proposal.architecture, self._final_task(t), True) for t in best]
         outcomes = [_outcome(future) for future in futures]
         good = [(a, o) for a, o in zip(finalists, outcomes, strict=True) if o.evaluation.status == "ok"]
         if not good:
             raise LimitError("no finalist kept the limits after training: " + outcomes[0].evaluation.reason)
         architecture, outcome = max(good, key=lambda pair: pair[1].evaluation.reward)
-        test_accuracy = self.pool.submit(score_on_test, outcome, task).result()
+        test_accuracy = self.pool.submit(score_on_test, outcome, self.task).result()
         self.watch(Progress("done", self.clock.elapsed_s, None, len(self.trials)))
         return SearchResult(architecture, outcome, test_accuracy, self.labels, self.trials)
 
@@ -289,8 +290,12 @@ def _outcome(future: Future[Outcome]) -> Outcome:
         return Outcome(Evaluation("failed", 0.0, reason=str(error)))
 
 
-def _distinct(ranked: list[Trial]) -> list[Architecture]:
-    return list({trial.proposal.architecture.id: trial.proposal.architecture for trial in ranked}.values())
+def _distinct(ranked: list[Trial]) -> list[Trial]:
+    """The best trial of each network, in order."""
+    first: dict[str, Trial] = {}
+    for trial in ranked:
+        first.setdefault(trial.proposal.architecture.id, trial)
+    return list(first.values())
 
 
 def _why_none(trials: list[Trial]) -> str:
