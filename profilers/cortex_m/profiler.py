@@ -34,7 +34,7 @@ class CortexMProfiler(Profiler):
     """Profiles int8 .tflite models. The emulator's process starts with the first profile and is kept warm."""
 
     toolchain: Toolchain = field(default_factory=ZigToolchain)
-    optimize: Optimize = "speed"
+    optimize: Optimize = "balanced"
     emulator: EmulatorProcess = field(default_factory=EmulatorProcess)
     halfword_budget: int = 4_000_000_000
 

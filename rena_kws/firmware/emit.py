@@ -37,8 +37,9 @@ def generate(model: ConvertedModel, name: str = "kws_model") -> Firmware:
 
 def _generate(graph: Graph, name: str) -> Firmware:
     calls = {op.index: lower(graph, op) for op in graph.ops}
-    scratch = {index: max((call.scratch_bytes for call in group), default=0) for index, group in calls.items()}
-    memory = plan(graph, scratch)
+    scratch = {index: max((call.scratch_bytes or 0 for call in group), default=0) for index, group in calls.items()}
+    in_place = {index: group[0].in_place for index, group in calls.items() if len(group) == 1}
+    memory = plan(graph, scratch, in_place)
     steps = [(op, calls[op.index]) for op in graph.ops if calls[op.index]]
     layers = tuple(
         FirmwareLayer(_layer_symbol(name, position), _layer_name(graph, op), op.name, graph.macs(op))
@@ -89,11 +90,13 @@ def _model_source(
         "",
         *(f'#include "{name}_{family}.h"' for family in families),
         "",
-        "/* Layers stay functions of their own, so that a profiler can tell them apart. */",
+        "/* Layers stay functions of their own, for a profiler to tell them apart. Kernels read weights by words. */",
         "#if defined(__GNUC__)",
         f"#define {name.upper()}_LAYER __attribute__((noinline))",
+        f"#define {name.upper()}_ALIGNED __attribute__((aligned(4)))",
         "#else",
         f"#define {name.upper()}_LAYER",
+        f"#define {name.upper()}_ALIGNED",
         "#endif",
         "",
     ]
@@ -120,14 +123,15 @@ def _layer(
             tensor = graph.tensors[memory.storage[index]]
             if tensor.data is not None and tensor.index not in shared:
                 shared[tensor.index] = f"tensor_{tensor.index}"
-                lines.append(constant(shared[tensor.index], tensor.data))
-        definitions, members = initializer(call.fields, prefix)
+                lines.append(constant(shared[tensor.index], tensor.data, name))
+        definitions, members = initializer(call.fields, prefix, name)
         lines += definitions
         lines += [f"static const {name}_{call.struct}_params {prefix}_params = {members};"]
         arguments = [f"&{prefix}_params", *(str(value) for value in call.arguments)]
         arguments += [_address(graph.tensors[index], memory, shared) for index in call.operands]
-        if call.scratch_bytes:
-            arguments.append(f"(int8_t *)arena + {memory.scratch[op.index].offset}")
+        if call.scratch_bytes is not None:
+            scratch = f"(int8_t *)arena + {memory.scratch[op.index].offset}" if call.scratch_bytes else "0"
+            arguments.append(scratch)
         statements.append(f"    {name}_{call.function}({', '.join(arguments)});")
     return [
         *lines,

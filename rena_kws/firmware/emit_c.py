@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rena_kws.firmware.operands import Records
+
 
 def comment(text: str) -> str:
     """One line of comment; whatever a model's names contain, they cannot end it."""
@@ -15,30 +17,43 @@ def comment(text: str) -> str:
     return f"/* {printable.replace('*/', '* /').replace('/*', '/ *')} */"
 
 
-def constant(name: str, values: NDArray[Any]) -> str:
-    """A constant array, its values in storage order."""
+def constant(symbol: str, values: NDArray[Any], name: str) -> str:
+    """A constant array of the model `name`, its values in storage order; bytes are aligned to words."""
     flat = np.ravel(values)
-    per_line = 18 if values.dtype.itemsize == 1 else 8
+    small = values.dtype.itemsize == 1
+    per_line = 18 if small else 8
     texts = [_literal(value) for value in flat.tolist()]
     body = ",\n".join("    " + ", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line))
-    return f"static const {values.dtype.name}_t {name}[{flat.size}] = {{\n{body}\n}};"
+    aligned = f"{name.upper()}_ALIGNED " if small else ""
+    return f"{aligned}static const {values.dtype.name}_t {symbol}[{flat.size}] = {{\n{body}\n}};"
 
 
-def initializer(fields: Mapping[str, Any], prefix: str, indent: str = "    ") -> tuple[list[str], str]:
+def records(symbol: str, values: Records, name: str) -> str:
+    """A constant array of structs of the model `name`, two a line."""
+    texts = [f"{{{', '.join(_literal(value) for value in row)}}}" for row in values.values.tolist()]
+    body = ",\n".join("    " + ", ".join(texts[i : i + 2]) for i in range(0, len(texts), 2))
+    return f"static const {name}_{values.struct} {symbol}[{len(texts)}] = {{\n{body}\n}};"
+
+
+def initializer(fields: Mapping[str, Any], prefix: str, name: str, indent: str = "    ") -> tuple[list[str], str]:
     """A struct's initialiser, one member a line, and before it the definitions of the arrays it points to."""
     definitions, members = [], []
-    for name, value in fields.items():
+    for member, value in fields.items():
+        symbol = f"{prefix}_{member}"
         if isinstance(value, Mapping):
-            inner, text = initializer(value, prefix, indent + "    ")
+            inner, text = initializer(value, prefix, name, indent + "    ")
             definitions += inner
         elif isinstance(value, np.ndarray):
-            text = f"{prefix}_{name}"
-            definitions.append(constant(text, value))
+            definitions.append(constant(symbol, value, name))
+            text = symbol
+        elif isinstance(value, Records):
+            definitions.append(records(symbol, value, name))
+            text = symbol
         elif isinstance(value, list):
             text = f"{{{', '.join(_literal(item) for item in value)}}}"
         else:
             text = _literal(value)
-        members.append(f"{indent}.{name} = {text},")
+        members.append(f"{indent}.{member} = {text},")
     return definitions, "\n".join(["{", *members, f"{indent[4:]}}}"])
 
 

@@ -21,9 +21,10 @@ from rena_kws.firmware.quantize import (
     scale,
     softmax_table,
 )
+from rena_kws.firmware.requantize import MAX_RIGHT_SHIFT
 
 ADD_LEFT_SHIFT = 20
-"""Bits by which the reference raises both operands of a sum before it scales them."""
+"""Bits by which the reference raises both operands of a sum before it scales them; KWS_ADD_LEFT_SHIFT."""
 
 MAX_SOFTMAX_DEPTH = 511
 """More classes than this could overflow the reference's sum of exponentials."""
@@ -36,10 +37,10 @@ def _arithmetic(op: Operands, function: str) -> tuple[Call, ...]:
     if function == "add":
         common = 2.0 * max(first.scale, second.scale)
         first_factor, second_factor = first.scale / common, second.scale / common
-        factor, left_shift = common / ((1 << ADD_LEFT_SHIFT) * out.scale), ADD_LEFT_SHIFT
+        factor = common / ((1 << ADD_LEFT_SHIFT) * out.scale)
     else:
         first_factor = second_factor = 0.0
-        factor, left_shift = first.scale * second.scale / out.scale, 0
+        factor = first.scale * second.scale / out.scale
     if factor >= 1 << 30:
         raise op.error("its scales differ by more than a factor of 2^30")
     fields = {
@@ -47,13 +48,17 @@ def _arithmetic(op: Operands, function: str) -> tuple[Call, ...]:
         "second_length": second.elements,
         "first_zero_point": first.zero_point,
         "second_zero_point": second.zero_point,
-        "left_shift": left_shift,
     }
     for name, real in (("first", first_factor), ("second", second_factor), ("output", factor)):
         fields[f"{name}_multiplier"], fields[f"{name}_shift"] = quantize_multiplier(real)
     low, high = activation_range(op.activation(), out.scale, out.zero_point)
     fields |= {"output_zero_point": out.zero_point, "output_min": low, "output_max": high}
-    return (Call("arithmetic", function, "arithmetic", fields, (first.index, second.index, out.index)),)
+    plain = (low, high) == (INT8_MIN, INT8_MAX) and -MAX_RIGHT_SHIFT <= fields["output_shift"] < 0
+    if function == "add" and not (plain and first.elements == second.elements):
+        function = "add_portable"
+    operands = (first.index, second.index, out.index)
+    in_place = operands[:2] if first.elements == second.elements else operands[:1]
+    return (Call("arithmetic", function, "arithmetic", fields, operands, in_place=in_place),)
 
 
 def _broadcast_order(op: Operands, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,7 +90,8 @@ def _lookup(op: Operands, function: Callable[[Tensor, Tensor], Callable[[int], i
     op.expect_elements(out, x.elements)
     value = function(x, out)
     table = np.array([clamp(value(q)) for q in range(INT8_MIN, INT8_MAX + 1)], np.int8)
-    return (Call("lookup", "lookup", "lookup", {"table": table, "length": x.elements}, (x.index, out.index)),)
+    fields = {"table": table, "length": x.elements}
+    return (Call("lookup", "lookup", "lookup", fields, (x.index, out.index), in_place=(x.index,)),)
 
 
 def _requantized(x: Tensor, out: Tensor) -> Callable[[int], int]:

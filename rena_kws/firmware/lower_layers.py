@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.firmware.graph import Tensor
-from rena_kws.firmware.operands import Call, Operands
+from rena_kws.firmware.operands import Call, Operands, Records
 from rena_kws.firmware.quantize import activation_range, quantize_multiplier
+from rena_kws.firmware.requantize import CLAMPED, OutputRange, Requantization, requantization
 
-PATCHES = 2
-"""KWS_CONV2D_PATCHES of kws_conv2d.h."""
+DENSE_ROWS = 4
+"""KWS_DENSE_ROWS of kws_dense.h."""
+
+DEPTHWISE_PLANES = 4
+"""KWS_DEPTHWISE_PLANES of kws_depthwise.h."""
 
 
 @dataclass(frozen=True)
@@ -81,36 +85,51 @@ def _bias(op: Operands, channels: int) -> NDArray[np.int64]:
     return np.asarray(bias.data, np.int64).reshape(channels)
 
 
-def _output_fields(op: Operands, out: Tensor) -> dict[str, int]:
-    low, high = activation_range(op.activation(), out.scale, out.zero_point)
-    return {"output_zero_point": out.zero_point, "output_min": low, "output_max": high}
-
-
-def _multiplier_fields(op: Operands, factors: list[float]) -> dict[str, NDArray[Any]]:
-    pairs = [quantize_multiplier(factor) for factor in factors]
-    if any(shift > 30 for _, shift in pairs):
+def _requantization(
+    op: Operands, x: Tensor, out: Tensor, bias: NDArray[np.int64], rows: NDArray[np.int8], factors: list[float]
+) -> Requantization:
+    """`rows`: [channels, depth], the weights of each channel."""
+    if any(quantize_multiplier(factor)[1] > 30 for factor in factors):
         raise op.error("its scales differ by more than a factor of 2^30")
-    return {
-        "multiplier": np.array([multiplier for multiplier, _ in pairs], np.int32),
-        "shift": np.array([shift for _, shift in pairs], np.int8),
-    }
+    low, high = activation_range(op.activation(), out.scale, out.zero_point)
+    with_offset = bias - x.zero_point * rows.astype(np.int64).sum(axis=1)
+    per_channel = factors if len(factors) > 1 else factors * len(rows)
+    return requantization(with_offset, rows, per_channel, OutputRange(out.zero_point, low, high))
 
 
 def _dense_fields(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: list[float]) -> dict[str, Any]:
     """The members of kws_dense_params, for weights whose first axis is the output channel."""
     channels = weights.shape[0]
     rows = np.asarray(weights.data).reshape(channels, -1)
-    # Wrapped to 32 bits as the reference's accumulator would be.
-    bias = (_bias(op, channels) - x.zero_point * rows.astype(np.int64).sum(axis=1)).astype(np.int32)
+    result = _requantization(op, x, out, _bias(op, channels), rows, factors)
     return {
-        "weights": rows,
-        "bias": bias,
-        **_multiplier_fields(op, factors),
-        "multiplier_step": int(len(factors) > 1),
+        "weights": paired_rows(rows),
+        "channel": Records(np.pad(result.records, ((0, channels % 2), (0, 0))), "channel"),
         "depth": rows.shape[1],
         "channels": channels,
-        **_output_fields(op, out),
+        "output": result.fields,
     }
+
+
+def _kernel(family: str, output: Mapping[str, int], fast: bool = True) -> str:
+    """The function of a family that may run the layer: the fast path has its conditions, the portable one none."""
+    return family if fast and output["kind"] != CLAMPED else f"{family}_portable"
+
+
+def paired_rows(rows: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Weights [channels, depth] in the order of kws_dense.h, filled up with zeros."""
+    channels, depth = rows.shape
+    padded = np.pad(rows, ((0, channels % 2), (0, -depth % 4)))
+    groups = padded.reshape(-1, 2, padded.shape[1] // 4, 2, 2)  # pair, channel, group, element / 2, element % 2
+    return np.ascontiguousarray(groups.transpose(0, 2, 4, 3, 1)).reshape(-1)
+
+
+def _dense_scratch_bytes(rows: int, depth: int) -> int:
+    """What kws_dense.h asks for."""
+    padded = -(-depth // 4) * 4
+    if rows >= DENSE_ROWS:
+        return DENSE_ROWS * 2 * padded
+    return padded if depth % 4 else 0
 
 
 def _channel_factors(x: Tensor, weights: Tensor, out: Tensor) -> list[float]:
@@ -131,7 +150,7 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
     dense = _dense_fields(op, x, weights, out, _channel_factors(x, weights, out))
     operands = (x.index, out.index)
     if window.pad == (0, 0) and _fields_are_rows(window):
-        return (Call("dense", "dense", "dense", dense, operands, (batches * math.prod(window.output),)),)
+        return (_dense_call(dense, operands, batches * math.prod(window.output)),)
     fields = {
         "dense": dense,
         "batches": batches,
@@ -140,7 +159,18 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
         **window.fields("kernel"),
         **window.dilation_fields(),
     }
-    return (Call("conv2d", "conv2d", "conv2d", fields, operands, scratch_bytes=PATCHES * dense["depth"]),)
+    fields_bytes = -(-DENSE_ROWS * dense["depth"] // 4) * 4
+    scratch_bytes = fields_bytes + _dense_scratch_bytes(DENSE_ROWS, dense["depth"])
+    function = _kernel("conv2d", dense["output"])
+    return (Call("conv2d", function, "conv2d", fields, operands, scratch_bytes=scratch_bytes),)
+
+
+def _dense_call(fields: Mapping[str, Any], operands: tuple[int, ...], rows: int) -> Call:
+    scratch_bytes = _dense_scratch_bytes(rows, fields["depth"])
+    function = _kernel("dense", fields["output"])
+    # Rows are copied to the scratch memory before their outputs are written, which are no longer than they.
+    in_place = operands[:1] if rows >= DENSE_ROWS and fields["channels"] <= fields["depth"] else ()
+    return Call("dense", function, "dense", fields, operands, (rows,), scratch_bytes, in_place)
 
 
 def _fields_are_rows(window: Window) -> bool:
@@ -159,19 +189,40 @@ def depthwise_conv_2d(op: Operands) -> tuple[Call, ...]:
     window = _window(op, (kernel_height, kernel_width), _dilation(op), x, out)
     op.expect_shape(out, batches, *window.output, channels)
     factors = _channel_factors(x, weights, out)
+    rows = np.asarray(weights.data).reshape(-1, channels).T
+    result = _requantization(op, x, out, _bias(op, channels), rows, factors)
+    lines, width = _planes(window)
     fields = {
-        "weights": np.asarray(weights.data),
-        "bias": _bias(op, channels).astype(np.int32),
-        **_multiplier_fields(op, factors if len(factors) > 1 else factors * channels),
+        "weights": np.ascontiguousarray(rows),
+        "channel": Records(result.records, "channel"),
         "batches": batches,
         "input_channels": input_channels,
         "input_zero_point": x.zero_point,
         "channel_multiplier": channels // input_channels,
         **window.fields("kernel"),
         **window.dilation_fields(),
-        **_output_fields(op, out),
+        "plane_lines": lines,
+        "plane_width": width,
+        "output": result.fields,
     }
-    return (Call("depthwise", "depthwise", "depthwise", fields, (x.index, out.index)),)
+    words = DEPTHWISE_PLANES * lines * width + 2 * ((kernel_height + 2) // 2) * kernel_width
+    fast = window.dilation == (1, 1) and window.stride[0] <= 2
+    function = _kernel("depthwise", result.fields, fast)
+    in_place = (x.index,) if channels == input_channels and out.elements <= x.elements else ()
+    operands = (x.index, out.index)
+    return (Call("depthwise", function, "depthwise", fields, operands, scratch_bytes=4 * words, in_place=in_place),)
+
+
+def _planes(window: Window) -> tuple[int, int]:
+    """Lines (pairs of rows) and pixels across that hold the image, its padding and all windows, in pairs of outputs."""
+    pairs = tuple(-(-size // 2) for size in window.output)
+    lines = [
+        -(-(window.pad[0] + window.image[0]) // 2),
+        -(-((window.output[0] - 1) * window.stride[0] + (window.size[0] - 1) * window.dilation[0] + 1) // 2),
+        pairs[0] - 1 + (window.size[0] + 2) // 2 if window.stride[0] == 1 else 0,
+    ]
+    across = (2 * pairs[1] - 1) * window.stride[1] + (window.size[1] - 1) * window.dilation[1] + 1
+    return max(lines), max(window.pad[1] + window.image[1], across)
 
 
 def fully_connected(op: Operands) -> tuple[Call, ...]:
@@ -183,7 +234,7 @@ def fully_connected(op: Operands) -> tuple[Call, ...]:
     rows = x.elements // weights.shape[1]
     op.expect_elements(out, rows * weights.shape[0])
     fields = _dense_fields(op, x, weights, out, _channel_factors(x, weights, out))
-    return (Call("dense", "dense", "dense", fields, (x.index, out.index), (rows,)),)
+    return (_dense_call(fields, (x.index, out.index), rows),)
 
 
 def _pool(op: Operands, function: str) -> tuple[Call, ...]:

@@ -1,14 +1,15 @@
 """Where every tensor lies in the arena: two that are alive at the same time never overlap, all others may.
 
 Time is counted in operators. A tensor lives from the operator that writes it to the last that reads it; inputs live
-from before the first, outputs until after the last. Operators that only change the shape share their input's storage.
+from before the first, outputs until after the last. Operators that only change the shape share their input's storage,
+and so do those whose kernel can write its output over an input that nobody reads afterwards.
 Finding the smallest arena is NP-hard, so the plan is the best of a few greedy orders, each placing a block into the
 first gap it fits (greedy by size is what TensorFlow Lite does, arXiv 2001.03288, recalled).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rena_kws.firmware.graph import Graph
@@ -47,9 +48,16 @@ class MemoryPlan:
     arena_bytes: int
 
 
-def plan(graph: Graph, scratch_bytes: Mapping[int, int] | None = None) -> MemoryPlan:
-    """Offsets for all computed tensors and, by operator index, for the scratch memory that operators asked for."""
-    storage = _storage(graph)
+def plan(
+    graph: Graph,
+    scratch_bytes: Mapping[int, int] | None = None,
+    in_place: Mapping[int, Sequence[int]] | None = None,
+) -> MemoryPlan:
+    """Offsets for all computed tensors and, by operator index, for the scratch memory that operators asked for.
+
+    `in_place`: operator index → the input tensors that its output may overwrite, the preferred first.
+    """
+    storage = _storage(graph, in_place or {})
     lifetimes = _lifetimes(graph, storage)
     scratch = {op: Block(_aligned(size), op, op) for op, size in (scratch_bytes or {}).items() if size > 0}
     blocks = _place([*lifetimes.values(), *scratch.values()])
@@ -72,12 +80,28 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def _storage(graph: Graph) -> dict[int, int]:
+def _storage(graph: Graph, in_place: Mapping[int, Sequence[int]]) -> dict[int, int]:
     storage = {tensor.index: tensor.index for tensor in graph.tensors}
+    last_read = _last_read(graph)
     for op in graph.ops:
+        output = op.outputs[0]
         if op.name in SHAPE_ONLY:
-            storage[op.outputs[0]] = storage[op.inputs[0]]
+            storage[output] = storage[op.inputs[0]]
+            continue
+        for index in in_place.get(op.index, ()):
+            sharers = [other for other, root in storage.items() if root == storage[index]]
+            dead = all(last_read.get(other, -1) <= op.index for other in sharers)
+            room = graph.tensors[output].size_bytes <= graph.tensors[storage[index]].size_bytes
+            if dead and room and graph.tensors[storage[index]].data is None:
+                storage[output] = storage[index]
+                break
     return storage
+
+
+def _last_read(graph: Graph) -> dict[int, int]:
+    """Tensor → the last operator that reads it; outputs of the graph are read after all."""
+    reads = {index: op.index for op in graph.ops for index in op.inputs}
+    return reads | dict.fromkeys(graph.outputs, len(graph.ops))
 
 
 def _lifetimes(graph: Graph, storage: Mapping[int, int]) -> dict[int, Block]:

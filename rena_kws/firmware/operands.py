@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rena_kws.errors import ModelError
 from rena_kws.firmware.graph import Graph, Op, Tensor
 
@@ -16,12 +19,21 @@ ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 
 
 @dataclass(frozen=True)
+class Records:
+    """A constant array of C structs `kws_{struct}`, all of whose members are 32 bits wide: [records, members]."""
+
+    values: NDArray[np.int32]
+    struct: str
+
+
+@dataclass(frozen=True)
 class Call:
     """One kernel call: `kws_{function}` of the file pair `kws_{family}`, with a constant `kws_{struct}_params`.
 
-    `fields` are the struct's members: integers, lists of integers, NumPy arrays (emitted as constants of their own) or
-    a mapping for a nested struct. The C arguments are the parameters, `arguments` as literals, the addresses of the
-    tensors `operands`, and scratch memory where `scratch_bytes` asks for it.
+    `fields` are the struct's members: integers, lists of integers, NumPy arrays or `Records` (emitted as constants of
+    their own) or a mapping for a nested struct. The C arguments are the parameters, `arguments` as literals, the
+    addresses of the tensors `operands`, and scratch memory unless `scratch_bytes` is None (null where it is 0). The
+    kernel may write its output over the operands `in_place`, the preferred first.
     """
 
     family: str
@@ -30,7 +42,8 @@ class Call:
     fields: Mapping[str, Any]
     operands: tuple[int, ...]
     arguments: tuple[int, ...] = ()
-    scratch_bytes: int = 0
+    scratch_bytes: int | None = None
+    in_place: tuple[int, ...] = ()
 
 
 class Operands:

@@ -27,7 +27,9 @@ from rena_kws.errors import CandidateError, UnavailableError
 
 Optimize = Literal["speed", "balanced", "size"]
 
-_LEVELS: Mapping[Optimize, str] = {"speed": "-O3", "balanced": "-O2", "size": "-Os"}
+# zig strips the symbols of small builds unless debug information is asked for, which the linker script drops.
+_SIZE = ("-Os", "-g")
+_LEVELS: Mapping[Optimize, tuple[str, ...]] = {"speed": ("-O3",), "balanced": ("-O2",), "size": _SIZE}
 # Freestanding clang comes without string.h. The built-ins let it expand small copies in place, as a hosted compiler
 # does; -ffreestanding alone would turn each into a call.
 _STRING_H = """#ifndef STRING_H
@@ -74,6 +76,10 @@ class Target:
     flash_origin: int = 0x08000000
     ram_origin: int = 0x20000000
 
+    @property
+    def has_dsp(self) -> bool:
+        return self.dsp or self.core in ("cortex-m4", "cortex-m7")
+
 
 class Toolchain(ABC):
     """Compiles sources for a Cortex-M."""
@@ -109,6 +115,11 @@ class Toolchain(ABC):
         return _build(self.identity, command, sources, {"link.ld": script}, self.headers(), "image.elf")
 
 
+def _level(target: Target, optimize: Optimize) -> tuple[str, ...]:
+    """With the DSP extension the inner loops are assembly: what is left to the compiler may be small."""
+    return _SIZE if optimize == "balanced" and target.has_dsp else _LEVELS[optimize]
+
+
 class ZigToolchain(Toolchain):
     """clang and lld from the pip wheel `ziglang`. Its compiler_rt brings memcpy, memset and the __aeabi helpers."""
 
@@ -121,11 +132,12 @@ class ZigToolchain(Toolchain):
         return f"ziglang {version('ziglang')}"
 
     def command(self, target: Target, optimize: Optimize) -> list[str]:
-        cpu = target.core.replace("-", "_") + ("-dsp" if target.core == "cortex-m33" and not target.dsp else "")
+        # The extension is an option of the M33, and part of the M4 and M7.
+        cpu = target.core.replace("-", "_") + ("+dsp" if target.core == "cortex-m33" and target.dsp else "")
         return [
             *(sys.executable, "-m", "ziglang", "cc"),
             *("-target", "thumb-freestanding-eabi", f"-mcpu={cpu}"),
-            *(_LEVELS[optimize], "-ffreestanding", "-fno-sanitize=all"),
+            *(*_level(target, optimize), "-ffreestanding", "-fno-sanitize=all"),
         ]
 
     def headers(self) -> Mapping[str, str]:
@@ -146,7 +158,7 @@ class GccToolchain(Toolchain):
 
     def command(self, target: Target, optimize: Optimize) -> list[str]:
         cpu = target.core + ("+nodsp" if target.core == "cortex-m33" and not target.dsp else "")
-        return [self.program, f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=soft", _LEVELS[optimize], "-nostartfiles"]
+        return [self.program, f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=soft", *_level(target, optimize), "-nostartfiles"]
 
 
 def compile_host_library(sources: Mapping[str, str], *, optimize: Optimize = "balanced", libc: bool = True) -> Path:
@@ -159,7 +171,7 @@ def compile_host_library(sources: Mapping[str, str], *, optimize: Optimize = "ba
     if reason:
         raise UnavailableError(reason)
     suffix = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
-    command = [sys.executable, "-m", "ziglang", "cc", "-shared", _LEVELS[optimize], "-std=c99", "-fno-sanitize=all"]
+    command = [sys.executable, "-m", "ziglang", "cc", "-shared", *_LEVELS[optimize], "-std=c99", "-fno-sanitize=all"]
     if sys.platform != "win32":
         command.append("-fPIC")
     if not libc:

@@ -7,50 +7,152 @@
 
 #include <string.h>
 
+#include "kws_dense_dsp.h"
+#include "kws_dsp.h"
+
+/* Kernel rows are often a few bytes: too short for a call of memcpy to pay. */
+static inline void copy(int8_t *to, const int8_t *from, int32_t size)
+{
+    if (size < 64) {
+        for (; size >= 4; size -= 4, to += 4, from += 4) {
+            memcpy(to, from, 4);
+        }
+        while (size-- > 0) {
+            *to++ = *from++;
+        }
+    } else {
+        memcpy(to, from, (size_t)size);
+    }
+}
+
+static inline void fill(int8_t *to, int32_t value, int32_t size)
+{
+    if (size < 64) {
+        for (; size >= 4; size -= 4, to += 4) {
+            memset(to, value, 4);
+        }
+        while (size-- > 0) {
+            *to++ = (int8_t)value;
+        }
+    } else {
+        memset(to, value, (size_t)size);
+    }
+}
+
 /* One kernel row of a receptive field: kernel_width pixels of image row y from column x on. */
 static void gather_row(const kws_conv2d_params *params, const int8_t *image, int32_t y, int32_t x, int8_t *row)
 {
     const int32_t channels = params->input_channels;
     const int32_t span = params->kernel_width * channels;
     if (y < 0 || y >= params->input_height) {
-        memset(row, params->input_zero_point, (size_t)span);
+        fill(row, params->input_zero_point, span);
         return;
     }
     const int8_t *line = image + y * params->input_width * channels;
     const int32_t last = x + (params->kernel_width - 1) * params->dilation_width;
     if (params->dilation_width == 1 && x >= 0 && last < params->input_width) {
-        memcpy(row, line + x * channels, (size_t)span);
+        copy(row, line + x * channels, span);
         return;
     }
     for (int32_t tap = 0; tap < params->kernel_width; tap++, x += params->dilation_width, row += channels) {
         if (x < 0 || x >= params->input_width) {
-            memset(row, params->input_zero_point, (size_t)channels);
+            fill(row, params->input_zero_point, channels);
         } else {
-            memcpy(row, line + x * channels, (size_t)channels);
+            copy(row, line + x * channels, channels);
         }
     }
 }
 
-void kws_conv2d(const kws_conv2d_params *params, const int8_t *input, int8_t *output, int8_t *scratch)
+typedef void (*dense)(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
+                      int8_t *scratch);
+
+/* The field of one output pixel, by bytes. */
+static void gather(const kws_conv2d_params *params, const int8_t *image, int32_t pixel, int8_t *field)
 {
     const int32_t span = params->kernel_width * params->input_channels;
+    const int32_t y = pixel / params->output_width * params->stride_height - params->pad_top;
+    const int32_t x = pixel % params->output_width * params->stride_width - params->pad_left;
+    for (int32_t tap = 0; tap < params->kernel_height; tap++, field += span) {
+        gather_row(params, image, y + tap * params->dilation_height, x, field);
+    }
+}
+
+/* Output pixels from `pixel` on. */
+static inline void convolve(const kws_conv2d_params *params, const int8_t *image, int32_t pixel, int8_t *output,
+                            int8_t *scratch, dense multiply)
+{
+    const int32_t depth = params->dense.depth;
     const int32_t pixels = params->output_height * params->output_width;
-    for (int32_t batch = 0; batch < params->batches; batch++) {
-        int32_t patches = 0;
-        for (int32_t pixel = 0; pixel < pixels; pixel++) {
-            const int32_t y = pixel / params->output_width * params->stride_height - params->pad_top;
-            const int32_t x = pixel % params->output_width * params->stride_width - params->pad_left;
-            int8_t *patch = scratch + patches * params->dense.depth;
-            for (int32_t tap = 0; tap < params->kernel_height; tap++) {
-                gather_row(params, input, y + tap * params->dilation_height, x, patch + tap * span);
+    int8_t *const dense_scratch = scratch + (KWS_DENSE_ROWS * depth + 3) / 4 * 4;
+    output += pixel * params->dense.channels;
+    while (pixel < pixels) {
+        const int32_t left = pixels - pixel;
+        const int32_t fields = left < KWS_DENSE_ROWS ? left : KWS_DENSE_ROWS;
+        for (int32_t i = 0; i < fields; i++) {
+            gather(params, image, pixel + i, scratch + i * depth);
+        }
+        multiply(&params->dense, fields, scratch, output, dense_scratch);
+        output += fields * params->dense.channels;
+        pixel += fields;
+    }
+}
+
+#if KWS_DSP
+/* Output pixels by blocks, for rows of fields of whole words: straight from the image to what the dense kernel reads.
+ * Returns how many pixels are done. */
+static int32_t convolve_blocks(const kws_conv2d_params *params, const int8_t *image, int8_t *output, int8_t *scratch)
+{
+    const int32_t span = params->kernel_width * params->input_channels;
+    const int32_t blocks = params->output_height * params->output_width / KWS_DENSE_ROWS;
+    uint32_t *const words = (uint32_t *)(void *)(scratch + KWS_DENSE_ROWS * params->dense.depth);
+    int32_t y = -params->pad_top, x = -params->pad_left;
+    const int32_t right = params->output_width * params->stride_width - params->pad_left;
+    for (int32_t block = 0; block < blocks; block++) {
+        for (int32_t row = 0; row < KWS_DENSE_ROWS; row++) {
+            const int inside = params->dilation_width == 1 && x >= 0 && x + params->kernel_width <= params->input_width;
+            uint32_t *to = words + row;
+            for (int32_t tap = 0; tap < params->kernel_height; tap++, to += span * 2) {
+                const int32_t line = y + tap * params->dilation_height;
+                const int8_t *from = image + (line * params->input_width + x) * params->input_channels;
+                if (!inside || line < 0 || line >= params->input_height) {
+                    gather_row(params, image, line, x, scratch);
+                    from = scratch;
+                }
+                kws_unpack(from, span, to);
             }
-            patches++;
-            if (patches == KWS_CONV2D_PATCHES || pixel + 1 == pixels) {
-                kws_dense(&params->dense, patches, scratch, output);
-                output += patches * params->dense.channels;
-                patches = 0;
+            x += params->stride_width;
+            if (x == right) {
+                x = -params->pad_left;
+                y += params->stride_height;
             }
         }
+        kws_dense_dsp_block(&params->dense, words, output);
+        output += KWS_DENSE_ROWS * params->dense.channels;
+    }
+    return blocks * KWS_DENSE_ROWS;
+}
+#endif
+
+void kws_conv2d(const kws_conv2d_params *params, const int8_t *input, int8_t *output, int8_t *scratch)
+{
+    for (int32_t batch = 0; batch < params->batches; batch++) {
+        int32_t pixel = 0;
+#if KWS_DSP
+        if (params->kernel_width * params->input_channels % 4 == 0) {
+            pixel = convolve_blocks(params, input, output, scratch);
+        }
+#endif
+        convolve(params, input, pixel, output, scratch, kws_dense);
         input += params->input_height * params->input_width * params->input_channels;
+        output += params->output_height * params->output_width * params->dense.channels;
+    }
+}
+
+void kws_conv2d_portable(const kws_conv2d_params *params, const int8_t *input, int8_t *output, int8_t *scratch)
+{
+    for (int32_t batch = 0; batch < params->batches; batch++) {
+        convolve(params, input, 0, output, scratch, kws_dense_portable);
+        input += params->input_height * params->input_width * params->input_channels;
+        output += params->output_height * params->output_width * params->dense.channels;
     }
 }

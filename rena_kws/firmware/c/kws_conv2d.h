@@ -9,8 +9,6 @@
 
 #include "kws_dense.h"
 
-#define KWS_CONV2D_PATCHES 2 /* receptive fields gathered before they are multiplied: what kws_dense takes at a time */
-
 typedef struct {
     kws_dense_params dense;    /* depth: kernel_height * kernel_width * input_channels; channels: output channels */
     int32_t batches;           /* images */
@@ -30,7 +28,10 @@ typedef struct {
     int32_t output_width;      /* pixels */
 } kws_conv2d_params;
 
-/* scratch: KWS_CONV2D_PATCHES * dense.depth bytes. Nothing may overlap. */
+/* scratch: KWS_DENSE_ROWS receptive fields of dense.depth bytes, rounded up to words, and after them what kws_dense asks
+ * for as many rows. Nothing may overlap.
+ * kws_conv2d: the fast path of the core; dense.output.kind must not be KWS_CLAMPED. */
 void kws_conv2d(const kws_conv2d_params *params, const int8_t *input, int8_t *output, int8_t *scratch);
+void kws_conv2d_portable(const kws_conv2d_params *params, const int8_t *input, int8_t *output, int8_t *scratch);
 
 #endif

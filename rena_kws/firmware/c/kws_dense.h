@@ -8,20 +8,27 @@
 
 #include <stdint.h>
 
+#include "kws_quantized.h"
+
+#define KWS_DENSE_ROWS 4 /* rows that are multiplied at a time */
+
+/* Two channels at a time, four elements at a time: channel a at even, channel b at odd places, elements 0 2 1 3, so that
+ * one SXTB16 of a word gives two weights of a channel. Filled up with zeros; the records with one of zeros. */
 typedef struct {
-    const int8_t *weights;      /* [channels][depth] */
-    const int32_t *bias;        /* [channels], in units of the accumulator, input zero point folded in */
-    const int32_t *multiplier;  /* [channels] or [1], accumulator to output units, Q31 */
-    const int8_t *shift;        /* beside multiplier, power of two, left if positive */
-    int32_t multiplier_step;    /* 1: a multiplier for each channel; 0: one for all */
-    int32_t depth;              /* elements of an input row */
-    int32_t channels;           /* elements of an output row */
-    int32_t output_zero_point;  /* output units */
-    int32_t output_min;         /* output units, from the activation */
-    int32_t output_max;         /* output units, from the activation */
+    const int8_t *weights;       /* [(channels + 1) / 2][(depth + 3) / 4][a0 b0 a2 b2 a1 b1 a3 b3] */
+    const kws_channel *channel;  /* [(channels + 1) / 2][2] */
+    int32_t depth;               /* elements of an input row */
+    int32_t channels;            /* elements of an output row */
+    kws_requantization output;
 } kws_dense_params;
 
-/* input: [rows][depth], output: [rows][channels]; they must not overlap. */
-void kws_dense(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output);
+/* input: [rows][depth], output: [rows][channels]. They must not overlap, but output may be input where channels <= depth
+ * and rows >= KWS_DENSE_ROWS.
+ * scratch: KWS_DENSE_ROWS * 2 bytes an element of a row, the row rounded up to four; with fewer than KWS_DENSE_ROWS rows
+ * one byte an element, and none where depth is a multiple of four. Word aligned.
+ * kws_dense: the fast path of the core; output.kind must not be KWS_CLAMPED. */
+void kws_dense(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output, int8_t *scratch);
+void kws_dense_portable(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
+                        int8_t *scratch);
 
 #endif

@@ -7,16 +7,18 @@
 
 #include <stdint.h>
 
+#include "kws_quantized.h"
+
+#define KWS_DEPTHWISE_PLANES 4 /* input channels that are copied at a time */
+
 typedef struct {
-    const int8_t *weights;       /* [kernel_height][kernel_width][output_channels] */
-    const int32_t *bias;         /* [output_channels], in units of the accumulator */
-    const int32_t *multiplier;   /* [output_channels], accumulator to output units, Q31 */
-    const int8_t *shift;         /* [output_channels], power of two, left if positive */
+    const int8_t *weights;       /* [output_channels][kernel_height][kernel_width] */
+    const kws_channel *channel;  /* [output_channels] */
     int32_t batches;             /* images */
     int32_t input_height;        /* pixels */
     int32_t input_width;         /* pixels */
     int32_t input_channels;      /* elements of a pixel */
-    int32_t input_zero_point;    /* input units */
+    int32_t input_zero_point;    /* input units: what padding contributes */
     int32_t channel_multiplier;  /* output channels for each input channel */
     int32_t kernel_height;       /* taps */
     int32_t kernel_width;        /* taps */
@@ -28,12 +30,17 @@ typedef struct {
     int32_t pad_left;            /* pixels */
     int32_t output_height;       /* pixels */
     int32_t output_width;        /* pixels */
-    int32_t output_zero_point;   /* output units */
-    int32_t output_min;          /* output units, from the activation */
-    int32_t output_max;          /* output units, from the activation */
+    int32_t plane_lines;         /* pairs of rows of an input channel with its padding */
+    int32_t plane_width;         /* pixels of such a row */
+    kws_requantization output;
 } kws_depthwise_params;
 
-/* input and output must not overlap. */
-void kws_depthwise(const kws_depthwise_params *params, const int8_t *input, int8_t *output);
+/* scratch: KWS_DEPTHWISE_PLANES * plane_lines * plane_width words, and after them 2 * ((kernel_height + 2) / 2) *
+ * kernel_width. Word aligned.
+ * The output may be the input itself where channel_multiplier is 1 and the output has no more pixels.
+ * kws_depthwise: the fast path of the core, for taps side by side (dilation 1), a stride_height of 1 or 2 and an
+ * output.kind that is not KWS_CLAMPED. */
+void kws_depthwise(const kws_depthwise_params *params, const int8_t *input, int8_t *output, int8_t *scratch);
+void kws_depthwise_portable(const kws_depthwise_params *params, const int8_t *input, int8_t *output, int8_t *scratch);
 
 #endif

@@ -33,6 +33,21 @@ static inline int16x2_t kws_odd(uint32_t four)
     return __sxtb16((int8x4_t)(four >> 8 | four << 24));
 }
 
+/* a * b / 2^32 rounded to nearest (ties up), plus c: with a doubled, kws_multiply_q31. */
+static inline int32_t kws_multiply_high(int32_t a, int32_t b, int32_t c)
+{
+    int32_t result;
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    return result;
+}
+
+static inline int32_t kws_saturate_int8(int32_t x)
+{
+    int32_t result;
+    __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(x)); /* the intrinsic of some compilers has unsigned results */
+    return result;
+}
+
 #else
 #define KWS_DSP 0
 #endif

@@ -10,6 +10,26 @@
 
 #include <stdint.h>
 
+/* What a layer's accumulators start from and how they become its outputs, one record a channel. */
+typedef struct {
+    int32_t bias;        /* units of the accumulator, input zero point folded in */
+    int32_t multiplier;  /* accumulator to output units */
+    int32_t adjustment;  /* folded: the addend; else the power of two beside a Q31 multiplier, left if positive */
+} kws_channel;
+
+/* Folded: output = (sum * multiplier / 2^32 + addend) / 2^shift, saturated to int8. One rounding instead of two, with the
+ * zero point in the addend; the generator has compared it with the two roundings for every sum that can occur.
+ * Rounded: both roundings, factors below 1/2, outputs from -128 to 127. Clamped: both roundings, nothing assumed. */
+enum { KWS_FOLDED, KWS_ROUNDED, KWS_CLAMPED };
+
+typedef struct {
+    int32_t kind;        /* KWS_FOLDED, KWS_ROUNDED or KWS_CLAMPED */
+    int32_t shift;       /* folded only: bits */
+    int32_t zero_point;  /* output units */
+    int32_t min;         /* output units, from the activation */
+    int32_t max;         /* output units, from the activation */
+} kws_requantization;
+
 /* a * b / 2^31, rounded to nearest (ties up). Exact for all but a = b = INT32_MIN, which no caller has. */
 static inline int32_t kws_multiply_q31(int32_t a, int32_t b)
 {
@@ -36,6 +56,16 @@ static inline int32_t kws_scale(int32_t x, int32_t multiplier, int32_t shift)
 static inline int32_t kws_clamp(int32_t x, int32_t low, int32_t high)
 {
     return x < low ? low : (x > high ? high : x);
+}
+
+static inline int8_t kws_requantize(const kws_requantization *output, const kws_channel *channel, int32_t sum)
+{
+    if (output->kind == KWS_FOLDED) {
+        const int32_t high = (int32_t)(((int64_t)sum * channel->multiplier) >> 32);
+        return (int8_t)kws_clamp((high + channel->adjustment) >> output->shift, INT8_MIN, INT8_MAX);
+    }
+    const int32_t scaled = kws_scale(sum, channel->multiplier, channel->adjustment);
+    return (int8_t)kws_clamp(scaled + output->zero_point, output->min, output->max);
 }
 
 #endif

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT-0
+ *
+ * Registers are the constraint: 14 of them hold eight sums of four rows by two channels, two words of weights, two of
+ * inputs, and the two addresses they come from. No compiler keeps to that, so the loops are assembly; the C beside them in
+ * kws_dense.c computes the same.
+ *
+ * Four rows are unpacked to 16 bits once and laid side by side, so that they stream from one address through all
+ * channels. A single row is read as it is: unpacking it is shared by four channels.
+ */
+#include "kws_dense_dsp.h"
+
+#if KWS_DSP
+
+#include <stddef.h>
+#include <string.h>
+
+/* What the assembly reads; offsets in bytes are written there. */
+typedef struct {
+    const uint32_t *rows;             /* 0: four rows [depth / 4][elements 0 2 or 1 3][row], or one row of bytes */
+    const void *rows_end;             /* 4 */
+    const int8_t *weights;            /* 8: moves on by pairs of channels */
+    const kws_channel *channel;       /* 12: moves on */
+    const kws_channel *channel_end;   /* 16 */
+    int8_t *output;                   /* 20: moves on */
+    int32_t output_stride;            /* 24: bytes from row to row */
+    int32_t kind;                     /* 28 */
+    int32_t shift;                    /* 32 */
+    int32_t zero_point;               /* 36 */
+    int32_t weights_stride;           /* 40: bytes from pair to pair */
+} job;
+
+typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights_stride) == 40 ? 1 : -1];
+
+/* Groups of four elements in a loop body; powers of two. */
+#define FOUR_ROWS_UNROLLED "4"
+#define ONE_ROW_UNROLLED "8"
+
+/* Two elements of four rows by two channels: r0 rows, r1 weights, sums in r4 to r7 and r8 to r11. */
+#define TWO_ELEMENTS                    \
+    "ldr    r2, [r1], #4           \n" \
+    "ldr    r12, [r0], #4          \n" \
+    "ldr    lr, [r0], #4           \n" \
+    "sxtb16 r3, r2, ror #8         \n" \
+    "sxtb16 r2, r2                 \n" \
+    "smlad  r8, r12, r3, r8        \n" \
+    "smlad  r4, r12, r2, r4        \n" \
+    "smlad  r9, lr, r3, r9         \n" \
+    "smlad  r5, lr, r2, r5         \n" \
+    "ldr    r12, [r0], #4          \n" \
+    "ldr    lr, [r0], #4           \n" \
+    "smlad  r10, r12, r3, r10      \n" \
+    "smlad  r6, r12, r2, r6        \n" \
+    "smlad  r11, lr, r3, r11       \n" \
+    "smlad  r7, lr, r2, r7         \n"
+#define FOUR_ROWS_GROUP_BYTES "120" /* of code: two times TWO_ELEMENTS */
+
+/* Folded: r3 multiplier, r12 addend, lr shift. */
+#define FOLDED_HIGH(sum) "smmla " sum ", " sum ", r3, r12 \n"
+#define FOLDED_SHIFT(sum) "asr " sum ", " sum ", lr \n"
+#define SATURATE(sum) "ssat " sum ", #8, " sum " \n"
+
+/* Rounded: r3 multiplier, r12 right shift, lr zero point and half a unit, both shifted left; ties go away from zero. */
+#define ROUNDED(sum)                              \
+    "add    r2, lr, " sum ", asr #31 \n"          \
+    "lsl    " sum ", " sum ", #1 \n"              \
+    "smmlar " sum ", " sum ", r3, r2 \n"          \
+    "asr    " sum ", " sum ", r12 \n"             \
+    "ssat   " sum ", #8, " sum " \n"
+
+/* r0 job, `record` the byte at which the channel's record lies from the pair's; leaves what ROUNDED takes. */
+#define LOAD_ROUNDED(record)                      \
+    "ldr    r2, [r0, #12] \n"                     \
+    "ldr    r3, [r2, #" record " + 4] \n"         \
+    "ldr    r12, [r2, #" record " + 8] \n"        \
+    "ldr    lr, [r0, #36] \n"                     \
+    "rsb    r12, r12, #0 \n"                      \
+    "mov    r2, #1 \n"                            \
+    "lsl    lr, lr, r12 \n"                       \
+    "lsl    r2, r2, r12 \n"                       \
+    "add    lr, lr, r2, lsr #1 \n"
+
+/* Eight outputs a pair of channels, for all pairs. */
+__attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
+{
+    __asm__ volatile(
+        "push   {r4-r11, lr}           \n"
+        "sub    sp, #12                \n"
+        "ldr    r1, [r0, #4]           \n"
+        "ldr    r2, [r0]               \n"
+        "str    r0, [sp]               \n" /* [sp]: job */
+        "str    r1, [sp, #8]           \n" /* [sp, 8]: end of the rows */
+        "sub    r1, r1, r2             \n"
+        "lsr    r1, r1, #5             \n" /* groups of four elements, 32 bytes each */
+        "rsb    r1, r1, #0             \n"
+        "and    r1, r1, #" FOUR_ROWS_UNROLLED " - 1 \n" /* the first pass through the body leaves these out */
+        "mov    r2, #" FOUR_ROWS_GROUP_BYTES " \n"
+        "mul    r1, r1, r2             \n"
+        "adr.w  r2, 2f                 \n"
+        "add    r1, r1, r2             \n"
+        "orr    r1, r1, #1             \n"
+        "str    r1, [sp, #4]           \n" /* [sp, 4]: where to enter it */
+        "ldr    r1, [r0, #8]           \n"
+        "1:                            \n" /* a pair of channels */
+        "ldr    r3, [sp, #4]           \n"
+        "ldr    r2, [r0, #12]          \n"
+        "ldr    r0, [r0]               \n"
+        "ldr    r4, [r2]               \n"
+        "ldr    r8, [r2, #12]          \n"
+        "mov    r5, r4                 \n"
+        "mov    r6, r4                 \n"
+        "mov    r7, r4                 \n"
+        "mov    r9, r8                 \n"
+        "mov    r10, r8                \n"
+        "mov    r11, r8                \n"
+        "bx     r3                     \n"
+        ".balign 4                     \n"
+        "2:                            \n"
+        ".rept  " FOUR_ROWS_UNROLLED " * 2       \n"
+        TWO_ELEMENTS
+        ".endr                         \n"
+        "ldr    r12, [sp, #8]          \n"
+        "cmp    r0, r12                \n"
+        "bne    2b                     \n"
+        "ldr    r0, [sp]               \n"
+        "ldr    r2, [r0, #28]          \n"
+        "cmp    r2, #0                 \n"
+        "bne    3f                     \n"
+        "ldr    r2, [r0, #12]          \n"
+        "ldr    lr, [r0, #32]          \n"
+        "ldr    r3, [r2, #4]           \n"
+        "ldr    r12, [r2, #8]          \n"
+        FOLDED_HIGH("r4") FOLDED_HIGH("r5") FOLDED_HIGH("r6") FOLDED_HIGH("r7")
+        "ldr    r3, [r2, #16]          \n"
+        "ldr    r12, [r2, #20]         \n"
+        FOLDED_SHIFT("r4") FOLDED_SHIFT("r5") FOLDED_SHIFT("r6") FOLDED_SHIFT("r7")
+        FOLDED_HIGH("r8") FOLDED_HIGH("r9") FOLDED_HIGH("r10") FOLDED_HIGH("r11")
+        SATURATE("r4") SATURATE("r5") SATURATE("r6") SATURATE("r7")
+        FOLDED_SHIFT("r8") FOLDED_SHIFT("r9") FOLDED_SHIFT("r10") FOLDED_SHIFT("r11")
+        SATURATE("r8") SATURATE("r9") SATURATE("r10") SATURATE("r11")
+        "b      4f                     \n"
+        "3:                            \n"
+        LOAD_ROUNDED("0")
+        ROUNDED("r4") ROUNDED("r5") ROUNDED("r6") ROUNDED("r7")
+        LOAD_ROUNDED("12")
+        ROUNDED("r8") ROUNDED("r9") ROUNDED("r10") ROUNDED("r11")
+        "ldr    r2, [r0, #12]          \n"
+        "4:                            \n" /* both outputs of a row together */
+        "ldr    r3, [r0, #20]          \n"
+        "ldr    r12, [r0, #24]         \n"
+        "ldr    lr, [r0, #16]          \n"
+        "add    r2, r2, #24            \n"
+        "cmp    r2, lr                 \n"
+        "str    r2, [r0, #12]          \n"
+        "add    r2, r3, r12            \n"
+        "add    lr, r3, r12, lsl #1    \n"
+        "add    r12, r2, r12, lsl #1   \n"
+        "bhi    5f                     \n" /* no second channel */
+        "bfi    r4, r8, #8, #8         \n"
+        "bfi    r5, r9, #8, #8         \n"
+        "bfi    r6, r10, #8, #8        \n"
+        "bfi    r7, r11, #8, #8        \n"
+        "strh   r4, [r3], #2           \n"
+        "strh   r5, [r2]               \n"
+        "strh   r6, [lr]               \n"
+        "strh   r7, [r12]              \n"
+        "str    r3, [r0, #20]          \n"
+        "bne    1b                     \n"
+        "add    sp, #12                \n"
+        "pop    {r4-r11, pc}           \n"
+        "5:                            \n"
+        "strb   r4, [r3]               \n"
+        "strb   r5, [r2]               \n"
+        "strb   r6, [lr]               \n"
+        "strb   r7, [r12]              \n"
+        "add    sp, #12                \n"
+        "pop    {r4-r11, pc}           \n");
+}
+
+/* Four elements of one row by four channels: r0 row, r1 and r2 weights of two pairs, sums in r4 to r7. */
+#define FOUR_ELEMENTS                   \
+    "ldr    r3, [r0], #4           \n" \
+    "ldr    r9, [r1], #4           \n" \
+    "ldr    r10, [r1], #4          \n" \
+    "ldr    r11, [r2], #4          \n" \
+    "ldr    r12, [r2], #4          \n" \
+    "sxtb16 r8, r3                 \n" \
+    "sxtb16 lr, r9                 \n" \
+    "sxtb16 r9, r9, ror #8         \n" \
+    "smlad  r4, r8, lr, r4         \n" \
+    "smlad  r5, r8, r9, r5         \n" \
+    "sxtb16 lr, r11                \n" \
+    "sxtb16 r11, r11, ror #8       \n" \
+    "smlad  r6, r8, lr, r6         \n" \
+    "smlad  r7, r8, r11, r7        \n" \
+    "sxtb16 r3, r3, ror #8         \n" \
+    "sxtb16 lr, r10                \n" \
+    "sxtb16 r10, r10, ror #8       \n" \
+    "smlad  r4, r3, lr, r4         \n" \
+    "smlad  r5, r3, r10, r5        \n" \
+    "sxtb16 lr, r12                \n" \
+    "sxtb16 r12, r12, ror #8       \n" \
+    "smlad  r6, r3, lr, r6         \n" \
+    "smlad  r7, r3, r12, r7        \n"
+#define ONE_ROW_GROUP_BYTES "92" /* of code: FOUR_ELEMENTS */
+
+#define FOLDED_ONE(sum, record)                   \
+    "ldr    r3, [r2, #" record " + 4] \n"         \
+    "ldr    r12, [r2, #" record " + 8] \n"        \
+    FOLDED_HIGH(sum) FOLDED_SHIFT(sum) SATURATE(sum)
+
+/* Four outputs a pass. Where fewer are left, those of a missing second pair are computed from the first, and the records
+ * and outputs that there are decide how many are stored. */
+__attribute__((naked)) static void one_row(job *work __attribute__((unused)))
+{
+    __asm__ volatile(
+        "push   {r4-r11, lr}           \n"
+        "sub    sp, #12                \n"
+        "ldr    r1, [r0, #4]           \n"
+        "ldr    r2, [r0]               \n"
+        "str    r0, [sp]               \n"
+        "str    r1, [sp, #8]           \n"
+        "sub    r1, r1, r2             \n"
+        "lsr    r1, r1, #2             \n"
+        "rsb    r1, r1, #0             \n"
+        "and    r1, r1, #" ONE_ROW_UNROLLED " - 1 \n"
+        "mov    r2, #" ONE_ROW_GROUP_BYTES " \n"
+        "mul    r1, r1, r2             \n"
+        "adr.w  r2, 2f                 \n"
+        "add    r1, r1, r2             \n"
+        "orr    r1, r1, #1             \n"
+        "str    r1, [sp, #4]           \n"
+        "1:                            \n" /* two pairs of channels */
+        "ldr    r3, [r0, #12]          \n"
+        "ldr    r4, [r0, #16]          \n"
+        "ldr    r1, [r0, #8]           \n"
+        "ldr    r2, [r0, #40]          \n"
+        "add    r5, r3, #24            \n"
+        "cmp    r5, r4                 \n"
+        "bhs    6f                     \n"
+        "add    r2, r1, r2             \n"
+        "ldr    r6, [r3, #24]          \n"
+        "ldr    r7, [r3, #36]          \n"
+        "7:                            \n"
+        "ldr    r4, [r3]               \n"
+        "ldr    r5, [r3, #12]          \n"
+        "ldr    r3, [sp, #4]           \n"
+        "ldr    r0, [r0]               \n"
+        "bx     r3                     \n"
+        "6:                            \n" /* no second pair: the first again */
+        "mov    r2, r1                 \n"
+        "b      7b                     \n"
+        ".balign 4                     \n"
+        "2:                            \n"
+        ".rept  " ONE_ROW_UNROLLED "   \n"
+        FOUR_ELEMENTS
+        ".endr                         \n"
+        "ldr    r12, [sp, #8]          \n"
+        "cmp    r0, r12                \n"
+        "bne    2b                     \n"
+        "ldr    r0, [sp]               \n"
+        "str    r2, [r0, #8]           \n"
+        "ldr    r3, [r0, #28]          \n"
+        "ldr    r9, [r0, #16]          \n"
+        "ldr    r2, [r0, #12]          \n"
+        "ldr    lr, [r0, #32]          \n"
+        "ldr    r8, [r0, #20]          \n"
+        "cmp    r3, #0                 \n"
+        "bne    4f                     \n"
+        FOLDED_ONE("r4", "0")
+        "add    r10, r2, #24           \n"
+        FOLDED_ONE("r5", "12")
+        "cmp    r10, r9                \n"
+        "bhs    3f                     \n"
+        FOLDED_ONE("r6", "24") FOLDED_ONE("r7", "36")
+        "3:                            \n"
+        "add    r3, r2, #48            \n"
+        "cmp    r3, r9                 \n"
+        "bhi    5f                     \n"
+        "strb   r4, [r8], #4           \n"
+        "strb   r5, [r8, #-3]          \n"
+        "strb   r6, [r8, #-2]          \n"
+        "strb   r7, [r8, #-1]          \n"
+        "str    r3, [r0, #12]          \n"
+        "str    r8, [r0, #20]          \n"
+        "bne    1b                     \n"
+        "add    sp, #12                \n"
+        "pop    {r4-r11, pc}           \n"
+        "4:                            \n"
+        LOAD_ROUNDED("0") ROUNDED("r4")
+        LOAD_ROUNDED("12") ROUNDED("r5")
+        "ldr    r2, [r0, #12]          \n"
+        "add    r3, r2, #24            \n"
+        "cmp    r3, r9                 \n"
+        "bhs    3b                     \n"
+        LOAD_ROUNDED("24") ROUNDED("r6")
+        LOAD_ROUNDED("36") ROUNDED("r7")
+        "ldr    r2, [r0, #12]          \n"
+        "b      3b                     \n"
+        "5:                            \n" /* fewer than four */
+        "strb   r4, [r8]               \n"
+        "add    r2, r2, #12            \n"
+        "cmp    r2, r9                 \n"
+        "bhs    8f                     \n"
+        "strb   r5, [r8, #1]           \n"
+        "add    r2, r2, #12            \n"
+        "cmp    r2, r9                 \n"
+        "bhs    8f                     \n"
+        "strb   r6, [r8, #2]           \n"
+        "8:                            \n"
+        "add    sp, #12                \n"
+        "pop    {r4-r11, pc}           \n");
+}
+
+/* [4][depth] bytes to what four_rows reads, filled up with zeros. */
+static void unpack_four_rows(const int8_t *rows, int32_t depth, uint32_t *words)
+{
+    const int32_t whole = depth / 4 * 4;
+    for (int32_t row = 0; row < KWS_DENSE_ROWS; row++, rows += depth, words++) {
+        kws_unpack(rows, whole, words);
+        if (depth % 4) {
+            int8_t rest[4] = {0, 0, 0, 0};
+            memcpy(rest, rows + whole, (size_t)(depth % 4));
+            kws_unpack(rest, 4, words + whole * 2);
+        }
+    }
+}
+
+static job new_job(const kws_dense_params *params, int8_t *output)
+{
+    job work;
+    work.weights = params->weights;
+    work.channel = params->channel;
+    work.channel_end = params->channel + params->channels;
+    work.output = output;
+    work.output_stride = params->channels;
+    work.kind = params->output.kind;
+    work.shift = params->output.shift;
+    work.zero_point = params->output.zero_point;
+    work.weights_stride = (params->depth + 3) / 4 * 8;
+    return work;
+}
+
+void kws_dense_dsp_block(const kws_dense_params *params, const uint32_t *words, int8_t *output)
+{
+    job work = new_job(params, output);
+    work.rows = words;
+    work.rows_end = words + (params->depth + 3) / 4 * 8;
+    four_rows(&work);
+}
+
+static void single_row(const kws_dense_params *params, const int8_t *row, int8_t *output)
+{
+    job work = new_job(params, output);
+    work.rows = (const uint32_t *)(const void *)row;
+    work.rows_end = row + (params->depth + 3) / 4 * 4;
+    one_row(&work);
+}
+
+void kws_dense_dsp(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output, int8_t *scratch)
+{
+    const int32_t depth = params->depth;
+    const int32_t channels = params->channels;
+    const int copied = input == output || depth % 4;
+    for (; rows >= KWS_DENSE_ROWS; rows -= KWS_DENSE_ROWS) {
+        unpack_four_rows(input, depth, (uint32_t *)(void *)scratch);
+        kws_dense_dsp_block(params, (const uint32_t *)(void *)scratch, output);
+        input += KWS_DENSE_ROWS * depth;
+        output += KWS_DENSE_ROWS * channels;
+    }
+    for (; rows > 0; rows--, input += depth, output += channels) {
+        if (copied) {
+            memset(scratch + depth / 4 * 4, 0, depth % 4 ? 4 : 0);
+            memcpy(scratch, input, (size_t)depth);
+            single_row(params, scratch, output);
+        } else {
+            single_row(params, input, output);
+        }
+    }
+}
+
+#endif
