@@ -36,7 +36,7 @@ def generate(model: ConvertedModel, name: str = "kws_model") -> Firmware:
 
 
 def _generate(graph: Graph, name: str) -> Firmware:
-    calls = {op.index: lower(graph, op) for op in graph.ops}
+    calls, folded_shift = _lower_all(graph)
     scratch = {index: max((call.scratch_bytes or 0 for call in group), default=0) for index, group in calls.items()}
     in_place = {index: group[0].in_place for index, group in calls.items() if len(group) == 1}
     memory = plan(graph, scratch, in_place)
@@ -51,9 +51,27 @@ def _generate(graph: Graph, name: str) -> Firmware:
     sources = {
         f"{name}.h": header(name, memory.arena_bytes, inputs, outputs, layers),
         f"{name}.c": _model_source(graph, memory, name, steps, families),
-        **_kernel_sources(name, families),
+        **_kernel_sources(name, families, folded_shift),
     }
     return Firmware(name, sources, memory.arena_bytes, inputs, outputs, layers)
+
+
+def _lower_all(graph: Graph) -> tuple[dict[int, tuple[Call, ...]], int]:
+    """Operator → calls, and the one KWS_FOLDED_SHIFT with which most outputs are folded."""
+    alone = {op.index: lower(graph, op) for op in graph.ops}
+    shifts = {call.folded_shift for group in alone.values() for call in group if call.folded_shift is not None}
+    if len(shifts) < 2:
+        return alone, max(shifts, default=1)
+
+    def folded(calls: dict[int, tuple[Call, ...]]) -> int:
+        return sum(
+            graph.tensors[op.outputs[0]].elements
+            for op in graph.ops
+            if any(call.folded_shift is not None for call in calls[op.index])
+        )
+
+    options = [({op.index: lower(graph, op, shift) for op in graph.ops}, shift) for shift in sorted(shifts)]
+    return max(options, key=lambda option: folded(option[0]))
 
 
 def _layer_symbol(name: str, position: int) -> str:
@@ -151,7 +169,10 @@ def _address(tensor: Tensor, memory: MemoryPlan, shared: Mapping[int, str]) -> s
 _INCLUDE = re.compile(r'^#include "kws_(\w+)\.h"', re.MULTILINE)
 
 
-def _kernel_sources(name: str, families: Sequence[str]) -> dict[str, str]:
+_FOLDED_SHIFT = re.compile(r"^(#define KWS_FOLDED_SHIFT) \d+", re.MULTILINE)
+
+
+def _kernel_sources(name: str, families: Sequence[str], folded_shift: int) -> dict[str, str]:
     """The kernel files of `families` and of what they include, renamed from `kws_` to `name_`."""
     folder = resources.files("rena_kws.firmware.c")
     texts: dict[str, str] = {}
@@ -161,7 +182,8 @@ def _kernel_sources(name: str, families: Sequence[str]) -> dict[str, str]:
         for suffix in (".h", ".c"):
             file = folder / f"kws_{family}{suffix}"
             if f"{family}{suffix}" not in texts and file.is_file():
-                texts[f"{family}{suffix}"] = file.read_text(encoding="utf-8")
+                text = _FOLDED_SHIFT.sub(rf"\1 {folded_shift}", file.read_text(encoding="utf-8"))
+                texts[f"{family}{suffix}"] = text
                 wanted += _INCLUDE.findall(texts[f"{family}{suffix}"])
     return {f"{name}_{file}": _renamed(text, name) for file, text in sorted(texts.items())}
 

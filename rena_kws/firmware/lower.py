@@ -16,11 +16,14 @@ _LOWERINGS = {**lower_layers.LOWERINGS, **lower_elementwise.LOWERINGS}
 SUPPORTED_OPS = tuple(sorted(_LOWERINGS))
 
 
-def lower(graph: Graph, op: Op) -> tuple[Call, ...]:
-    """The kernel calls that run `op`; none for an operator that only changes a shape. Raises `ModelError`."""
+def lower(graph: Graph, op: Op, folded_shift: int | None = None) -> tuple[Call, ...]:
+    """The kernel calls that run `op`; none for an operator that only changes a shape. Raises `ModelError`.
+
+    `folded_shift`: the one of the whole network, None for the one that suits this operator best.
+    """
     if op.name not in _LOWERINGS:
         tensor = graph.tensors[op.outputs[0]]
         supported = ", ".join(SUPPORTED_OPS)
         where = f"operator {op.index} {op.name}, which gives tensor {tensor.label},"
         raise ModelError(f"{where} is not supported; supported are {supported}")
-    return _LOWERINGS[op.name](Operands(graph, op))
+    return _LOWERINGS[op.name](Operands(graph, op, folded_shift))

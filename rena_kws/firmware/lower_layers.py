@@ -22,6 +22,10 @@ DEPTHWISE_PLANES = 4
 """KWS_DEPTHWISE_PLANES of kws_depthwise.h."""
 
 
+PADDED_IMAGE_BYTES = 1024
+"""An image up to this size is copied with its padding around it: its fields are gathered without looking for borders."""
+
+
 @dataclass(frozen=True)
 class Window:
     """A kernel or pooling window over an image: all fields by (height, width)."""
@@ -94,21 +98,30 @@ def _requantization(
     low, high = activation_range(op.activation(), out.scale, out.zero_point)
     with_offset = bias - x.zero_point * rows.astype(np.int64).sum(axis=1)
     per_channel = factors if len(factors) > 1 else factors * len(rows)
-    return requantization(with_offset, rows, per_channel, OutputRange(out.zero_point, low, high))
+    return requantization(with_offset, rows, per_channel, OutputRange(out.zero_point, low, high), op.folded_shift)
 
 
-def _dense_fields(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: list[float]) -> dict[str, Any]:
-    """The members of kws_dense_params, for weights whose first axis is the output channel."""
+@dataclass(frozen=True)
+class _Dense:
+    """The members of kws_dense_params, and what the requantisation in them relies on."""
+
+    fields: dict[str, Any]
+    folded_shift: int | None
+
+
+def _dense(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: list[float]) -> _Dense:
+    """For weights whose first axis is the output channel."""
     channels = weights.shape[0]
     rows = np.asarray(weights.data).reshape(channels, -1)
     result = _requantization(op, x, out, _bias(op, channels), rows, factors)
-    return {
+    fields = {
         "weights": paired_rows(rows),
         "channel": Records(np.pad(result.records, ((0, channels % 2), (0, 0))), "channel"),
         "depth": rows.shape[1],
         "channels": channels,
         "output": result.fields,
     }
+    return _Dense(fields, result.folded_shift)
 
 
 def _kernel(family: str, output: Mapping[str, int], fast: bool = True) -> str:
@@ -147,30 +160,45 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
         )
     window = _window(op, (kernel_height, kernel_width), _dilation(op), x, out)
     op.expect_shape(out, batches, *window.output, channels)
-    dense = _dense_fields(op, x, weights, out, _channel_factors(x, weights, out))
+    dense = _dense(op, x, weights, out, _channel_factors(x, weights, out))
     operands = (x.index, out.index)
     if window.pad == (0, 0) and _fields_are_rows(window):
         return (_dense_call(dense, operands, batches * math.prod(window.output)),)
+    depth_bytes = dense.fields["depth"]
+    padded_height, padded_width = _padded_image(window)
+    padded_bytes = padded_height * padded_width * input_channels
+    if window.pad == (0, 0) or padded_bytes > PADDED_IMAGE_BYTES:
+        padded_height = padded_width = padded_bytes = 0
     fields = {
-        "dense": dense,
+        "dense": dense.fields,
         "batches": batches,
         "input_channels": input_channels,
         "input_zero_point": x.zero_point,
         **window.fields("kernel"),
         **window.dilation_fields(),
+        "padded_height": padded_height,
+        "padded_width": padded_width,
     }
-    fields_bytes = -(-DENSE_ROWS * dense["depth"] // 4) * 4
-    scratch_bytes = fields_bytes + _dense_scratch_bytes(DENSE_ROWS, dense["depth"])
-    function = _kernel("conv2d", dense["output"])
-    return (Call("conv2d", function, "conv2d", fields, operands, scratch_bytes=scratch_bytes),)
+    fields_bytes = -(-DENSE_ROWS * depth_bytes // 4) * 4
+    scratch_bytes = fields_bytes + _dense_scratch_bytes(DENSE_ROWS, depth_bytes) + padded_bytes
+    function = _kernel("conv2d", dense.fields["output"])
+    return (Call("conv2d", function, "conv2d", fields, operands, (), scratch_bytes, folded_shift=dense.folded_shift),)
 
 
-def _dense_call(fields: Mapping[str, Any], operands: tuple[int, ...], rows: int) -> Call:
-    scratch_bytes = _dense_scratch_bytes(rows, fields["depth"])
+def _dense_call(dense: _Dense, operands: tuple[int, ...], rows: int) -> Call:
+    fields = dense.fields
     function = _kernel("dense", fields["output"])
+    scratch_bytes = _dense_scratch_bytes(rows, fields["depth"])
     # Rows are copied to the scratch memory before their outputs are written, which are no longer than they.
     in_place = operands[:1] if rows >= DENSE_ROWS and fields["channels"] <= fields["depth"] else ()
-    return Call("dense", function, "dense", fields, operands, (rows,), scratch_bytes, in_place)
+    return Call("dense", function, "dense", fields, operands, (rows,), scratch_bytes, in_place, dense.folded_shift)
+
+
+def _padded_image(window: Window) -> tuple[int, int]:
+    """Height and width of the image with all that its windows reach around it."""
+    reach = [(window.output[i] - 1) * window.stride[i] + (window.size[i] - 1) * window.dilation[i] + 1 for i in (0, 1)]
+    height, width = (max(reach[i], window.pad[i] + window.image[i]) for i in (0, 1))
+    return height, width
 
 
 def _fields_are_rows(window: Window) -> bool:
@@ -210,7 +238,7 @@ def depthwise_conv_2d(op: Operands) -> tuple[Call, ...]:
     function = _kernel("depthwise", result.fields, fast)
     in_place = (x.index,) if channels == input_channels and out.elements <= x.elements else ()
     operands = (x.index, out.index)
-    return (Call("depthwise", function, "depthwise", fields, operands, scratch_bytes=4 * words, in_place=in_place),)
+    return (Call("depthwise", function, "depthwise", fields, operands, (), 4 * words, in_place, result.folded_shift),)
 
 
 def _planes(window: Window) -> tuple[int, int]:
@@ -233,8 +261,8 @@ def fully_connected(op: Operands) -> tuple[Call, ...]:
         raise op.error(f"weights {weights.label} of shape {weights.shape} do not fit the input of shape {x.shape}")
     rows = x.elements // weights.shape[1]
     op.expect_elements(out, rows * weights.shape[0])
-    fields = _dense_fields(op, x, weights, out, _channel_factors(x, weights, out))
-    return (_dense_call(fields, (x.index, out.index), rows),)
+    dense = _dense(op, x, weights, out, _channel_factors(x, weights, out))
+    return (_dense_call(dense, (x.index, out.index), rows),)
 
 
 def _pool(op: Operands, function: str) -> tuple[Call, ...]:

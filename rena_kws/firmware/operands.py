@@ -33,7 +33,8 @@ class Call:
     `fields` are the struct's members: integers, lists of integers, NumPy arrays or `Records` (emitted as constants of
     their own) or a mapping for a nested struct. The C arguments are the parameters, `arguments` as literals, the
     addresses of the tensors `operands`, and scratch memory unless `scratch_bytes` is None (null where it is 0). The
-    kernel may write its output over the operands `in_place`, the preferred first.
+    kernel may write its output over the operands `in_place`, the preferred first. `folded_shift` is the
+    KWS_FOLDED_SHIFT that the call relies on, if it does.
     """
 
     family: str
@@ -44,14 +45,16 @@ class Call:
     arguments: tuple[int, ...] = ()
     scratch_bytes: int | None = None
     in_place: tuple[int, ...] = ()
+    folded_shift: int | None = None
 
 
 class Operands:
     """The checked view of one operator's tensors and options."""
 
-    def __init__(self, graph: Graph, op: Op) -> None:
+    def __init__(self, graph: Graph, op: Op, folded_shift: int | None = None) -> None:
         self.graph = graph
         self.op = op
+        self.folded_shift = folded_shift
 
     def error(self, message: str) -> ModelError:
         return ModelError(f"operator {self.op.index} {self.op.name}: {message}")

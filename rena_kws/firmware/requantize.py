@@ -45,19 +45,27 @@ class OutputRange:
 
 @dataclass(frozen=True)
 class Requantization:
-    """`records`: [channels, 3] int32 of kws_channel; `fields`: the members of kws_requantization."""
+    """`records`: [channels, 3] int32 of kws_channel; `fields`: the members of kws_requantization.
+
+    `folded_shift`: the KWS_FOLDED_SHIFT that a folded layer needs.
+    """
 
     records: NDArray[np.int32]
     fields: dict[str, int]
+    folded_shift: int | None
 
 
 def requantization(
-    bias: NDArray[np.int64], weights: NDArray[np.int8], factors: Sequence[float], output: OutputRange
+    bias: NDArray[np.int64],
+    weights: NDArray[np.int8],
+    factors: Sequence[float],
+    output: OutputRange,
+    folded_shift: int | None = None,
 ) -> Requantization:
     """How the sums of a layer become outputs.
 
     `bias` [channels] has the input's zero point folded in, `weights` [channels, depth] meet inputs from -128 to 127,
-    `factors` [channels] convert sums to output units.
+    `factors` [channels] convert sums to output units. `folded_shift` None takes the one that suits the layer best.
     """
     pairs = [quantize_multiplier(factor) for factor in factors]
     wide = weights.astype(np.int64)
@@ -65,30 +73,26 @@ def requantization(
     lows = bias + np.minimum(wide * INT8_MIN, wide * INT8_MAX).sum(axis=1)
     highs = bias + np.maximum(wide * INT8_MIN, wide * INT8_MAX).sum(axis=1)
     plain = bool((np.abs(bias) + reach < SUM_LIMIT).all()) and (output.low, output.high) == (INT8_MIN, INT8_MAX)
-    kind, shift = CLAMPED, 0
+    kind, shift = CLAMPED, None
     # Wrapped to 32 bits as the reference's accumulator would be.
     records = [(int(b), m, s) for b, (m, s) in zip(bias.astype(np.int32), pairs, strict=True)]
     if plain and all(-MAX_RIGHT_SHIFT <= s <= -1 for _, s in pairs):
         kind = ROUNDED
-        common = min(-1 - s for _, s in pairs)
+        largest = min(-1 - s for _, s in pairs)
+        shift = largest if folded_shift is None else folded_shift
         folded = []
-        if output.zero_point == INT8_MIN:
+        if output.zero_point == INT8_MIN and 1 <= shift <= largest:
             for b, (m, s), low, high in zip(bias.tolist(), pairs, lows.tolist(), highs.tolist(), strict=True):
-                found = fold(m, -s, common, low, high)
+                found = fold(m, -s, shift, low, high)
                 if found is None:
                     break
                 move, multiplier, addend = found
                 folded.append((b + move, multiplier, addend))
         if len(folded) == len(pairs):
-            kind, shift, records = FOLDED, common, folded
-    fields = {
-        "kind": kind,
-        "shift": shift,
-        "zero_point": output.zero_point,
-        "min": output.low,
-        "max": output.high,
-    }
-    return Requantization(np.array(records, np.int32), fields)
+            kind, records = FOLDED, folded
+    fields = {"kind": kind, "zero_point": output.zero_point, "min": output.low, "max": output.high}
+    folded_by = shift if kind == FOLDED else None
+    return Requantization(np.array(records, np.int32), fields, folded_by)
 
 
 def fold(multiplier: int, right: int, shift: int, low: int, high: int) -> tuple[int, int, int] | None:

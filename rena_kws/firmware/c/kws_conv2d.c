@@ -98,27 +98,45 @@ static inline void convolve(const kws_conv2d_params *params, const int8_t *image
 }
 
 #if KWS_DSP
+/* A field that lies inside the image; `pitch` bytes from one of its rows to the next. */
+static void unpack_field(const int8_t *from, int32_t pitch, int32_t rows, int32_t span, uint32_t *words)
+{
+    if (span == 4) {
+        for (; rows > 0; rows--, from += pitch, words += 2 * KWS_DENSE_ROWS) {
+            const uint32_t four = kws_load_four(from);
+            words[0] = (uint32_t)kws_even(four);
+            words[KWS_DENSE_ROWS] = (uint32_t)kws_odd(four);
+        }
+        return;
+    }
+    for (; rows > 0; rows--, from += pitch, words += span * 2) {
+        kws_unpack(from, span, words);
+    }
+}
+
 /* Output pixels by blocks, for rows of fields of whole words: straight from the image to what the dense kernel reads.
  * Returns how many pixels are done. */
 static int32_t convolve_blocks(const kws_conv2d_params *params, const int8_t *image, int8_t *output, int8_t *scratch)
 {
     const int32_t span = params->kernel_width * params->input_channels;
     const int32_t blocks = params->output_height * params->output_width / KWS_DENSE_ROWS;
-    uint32_t *const words = (uint32_t *)(void *)(scratch + KWS_DENSE_ROWS * params->dense.depth);
-    int32_t y = -params->pad_top, x = -params->pad_left;
     const int32_t right = params->output_width * params->stride_width - params->pad_left;
+    const int32_t height = params->kernel_height;
+    const int32_t pitch = params->dilation_height * params->input_width * params->input_channels;
+    const int32_t last_y = params->input_height - 1 - (height - 1) * params->dilation_height;
+    const int32_t last_x = params->dilation_width == 1 ? params->input_width - params->kernel_width : -1;
+    uint32_t *const words = (uint32_t *)(void *)(scratch + (KWS_DENSE_ROWS * params->dense.depth + 3) / 4 * 4);
+    int32_t y = -params->pad_top, x = -params->pad_left;
     for (int32_t block = 0; block < blocks; block++) {
         for (int32_t row = 0; row < KWS_DENSE_ROWS; row++) {
-            const int inside = params->dilation_width == 1 && x >= 0 && x + params->kernel_width <= params->input_width;
-            uint32_t *to = words + row;
-            for (int32_t tap = 0; tap < params->kernel_height; tap++, to += span * 2) {
-                const int32_t line = y + tap * params->dilation_height;
-                const int8_t *from = image + (line * params->input_width + x) * params->input_channels;
-                if (!inside || line < 0 || line >= params->input_height) {
-                    gather_row(params, image, line, x, scratch);
-                    from = scratch;
+            if (x >= 0 && x <= last_x && y >= 0 && y <= last_y) {
+                const int8_t *from = image + (y * params->input_width + x) * params->input_channels;
+                unpack_field(from, pitch, height, span, words + row);
+            } else {
+                for (int32_t tap = 0; tap < height; tap++) {
+                    gather_row(params, image, y + tap * params->dilation_height, x, scratch);
+                    kws_unpack(scratch, span, words + row + tap * span * 2);
                 }
-                kws_unpack(from, span, to);
             }
             x += params->stride_width;
             if (x == right) {
@@ -133,26 +151,58 @@ static int32_t convolve_blocks(const kws_conv2d_params *params, const int8_t *im
 }
 #endif
 
-void kws_conv2d(const kws_conv2d_params *params, const int8_t *input, int8_t *output, int8_t *scratch)
+/* A small image with its padding around it, so that every field lies inside. */
+static void pad_image(const kws_conv2d_params *params, const int8_t *image, int8_t *padded)
 {
-    for (int32_t batch = 0; batch < params->batches; batch++) {
-        int32_t pixel = 0;
+    const int32_t row_bytes = params->input_width * params->input_channels;
+    const int32_t pitch = params->padded_width * params->input_channels;
+    memset(padded, params->input_zero_point, (size_t)(params->padded_height * pitch));
+    padded += params->pad_top * pitch + params->pad_left * params->input_channels;
+    for (int32_t y = 0; y < params->input_height; y++, image += row_bytes, padded += pitch) {
+        memcpy(padded, image, (size_t)row_bytes);
+    }
+}
+
+/* One image; `multiply` is kws_dense or kws_dense_portable. */
+static inline void convolve_image(const kws_conv2d_params *params, const int8_t *image, int8_t *output, int8_t *scratch,
+                                  dense multiply)
+{
+    int32_t pixel = 0;
 #if KWS_DSP
-        if (params->kernel_width * params->input_channels % 4 == 0) {
-            pixel = convolve_blocks(params, input, output, scratch);
-        }
+    if (multiply == kws_dense && params->kernel_width * params->input_channels % 4 == 0) {
+        pixel = convolve_blocks(params, image, output, scratch);
+    }
 #endif
-        convolve(params, input, pixel, output, scratch, kws_dense);
+    convolve(params, image, pixel, output, scratch, multiply);
+}
+
+static inline void convolve_batches(const kws_conv2d_params *params, const int8_t *input, int8_t *output,
+                                    int8_t *scratch, dense multiply)
+{
+    const int32_t depth = params->dense.depth;
+    int8_t *const padded = scratch + (KWS_DENSE_ROWS * depth + 3) / 4 * 4 + KWS_DENSE_ROWS * 2 * ((depth + 3) / 4 * 4);
+    kws_conv2d_params inner = *params;
+    if (params->padded_height) {
+        inner.input_height = params->padded_height;
+        inner.input_width = params->padded_width;
+        inner.pad_top = inner.pad_left = 0;
+    }
+    for (int32_t batch = 0; batch < params->batches; batch++) {
+        if (params->padded_height) {
+            pad_image(params, input, padded);
+        }
+        convolve_image(&inner, params->padded_height ? padded : input, output, scratch, multiply);
         input += params->input_height * params->input_width * params->input_channels;
         output += params->output_height * params->output_width * params->dense.channels;
     }
 }
 
+void kws_conv2d(const kws_conv2d_params *params, const int8_t *input, int8_t *output, int8_t *scratch)
+{
+    convolve_batches(params, input, output, scratch, kws_dense);
+}
+
 void kws_conv2d_portable(const kws_conv2d_params *params, const int8_t *input, int8_t *output, int8_t *scratch)
 {
-    for (int32_t batch = 0; batch < params->batches; batch++) {
-        convolve(params, input, 0, output, scratch, kws_dense_portable);
-        input += params->input_height * params->input_width * params->input_channels;
-        output += params->output_height * params->output_width * params->dense.channels;
-    }
+    convolve_batches(params, input, output, scratch, kws_dense_portable);
 }

@@ -24,12 +24,11 @@ typedef struct {
     int8_t *output;                   /* 20: moves on */
     int32_t output_stride;            /* 24: bytes from row to row */
     int32_t kind;                     /* 28 */
-    int32_t shift;                    /* 32 */
-    int32_t zero_point;               /* 36 */
-    int32_t weights_stride;           /* 40: bytes from pair to pair */
+    int32_t zero_point;               /* 32 */
+    int32_t weights_stride;           /* 36: bytes from pair to pair */
 } job;
 
-typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights_stride) == 40 ? 1 : -1];
+typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights_stride) == 36 ? 1 : -1];
 
 /* Groups of four elements in a loop body; powers of two. */
 #define FOUR_ROWS_UNROLLED "4"
@@ -54,10 +53,9 @@ typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights_stride) ==
     "smlad  r7, lr, r2, r7         \n"
 #define FOUR_ROWS_GROUP_BYTES "120" /* of code: two times TWO_ELEMENTS */
 
-/* Folded: r3 multiplier, r12 addend, lr shift. */
+/* Folded: r3 multiplier, r12 addend. */
 #define FOLDED_HIGH(sum) "smmla " sum ", " sum ", r3, r12 \n"
-#define FOLDED_SHIFT(sum) "asr " sum ", " sum ", lr \n"
-#define SATURATE(sum) "ssat " sum ", #8, " sum " \n"
+#define FOLDED_LOW(sum) "ssat " sum ", #8, " sum ", asr #" KWS_TEXT(KWS_FOLDED_SHIFT) " \n"
 
 /* Rounded: r3 multiplier, r12 right shift, lr zero point and half a unit, both shifted left; ties go away from zero. */
 #define ROUNDED(sum)                              \
@@ -72,7 +70,7 @@ typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights_stride) ==
     "ldr    r2, [r0, #12] \n"                     \
     "ldr    r3, [r2, #" record " + 4] \n"         \
     "ldr    r12, [r2, #" record " + 8] \n"        \
-    "ldr    lr, [r0, #36] \n"                     \
+    "ldr    lr, [r0, #32] \n"                     \
     "rsb    r12, r12, #0 \n"                      \
     "mov    r2, #1 \n"                            \
     "lsl    lr, lr, r12 \n"                       \
@@ -122,28 +120,18 @@ __attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
         "cmp    r0, r12                \n"
         "bne    2b                     \n"
         "ldr    r0, [sp]               \n"
-        "ldr    r2, [r0, #28]          \n"
-        "cmp    r2, #0                 \n"
-        "bne    3f                     \n"
+        "ldr    lr, [r0, #28]          \n"
         "ldr    r2, [r0, #12]          \n"
-        "ldr    lr, [r0, #32]          \n"
         "ldr    r3, [r2, #4]           \n"
         "ldr    r12, [r2, #8]          \n"
+        "cmp    lr, #0                 \n"
+        "bne    3f                     \n"
         FOLDED_HIGH("r4") FOLDED_HIGH("r5") FOLDED_HIGH("r6") FOLDED_HIGH("r7")
         "ldr    r3, [r2, #16]          \n"
         "ldr    r12, [r2, #20]         \n"
-        FOLDED_SHIFT("r4") FOLDED_SHIFT("r5") FOLDED_SHIFT("r6") FOLDED_SHIFT("r7")
+        FOLDED_LOW("r4") FOLDED_LOW("r5") FOLDED_LOW("r6") FOLDED_LOW("r7")
         FOLDED_HIGH("r8") FOLDED_HIGH("r9") FOLDED_HIGH("r10") FOLDED_HIGH("r11")
-        SATURATE("r4") SATURATE("r5") SATURATE("r6") SATURATE("r7")
-        FOLDED_SHIFT("r8") FOLDED_SHIFT("r9") FOLDED_SHIFT("r10") FOLDED_SHIFT("r11")
-        SATURATE("r8") SATURATE("r9") SATURATE("r10") SATURATE("r11")
-        "b      4f                     \n"
-        "3:                            \n"
-        LOAD_ROUNDED("0")
-        ROUNDED("r4") ROUNDED("r5") ROUNDED("r6") ROUNDED("r7")
-        LOAD_ROUNDED("12")
-        ROUNDED("r8") ROUNDED("r9") ROUNDED("r10") ROUNDED("r11")
-        "ldr    r2, [r0, #12]          \n"
+        FOLDED_LOW("r8") FOLDED_LOW("r9") FOLDED_LOW("r10") FOLDED_LOW("r11")
         "4:                            \n" /* both outputs of a row together */
         "ldr    r3, [r0, #20]          \n"
         "ldr    r12, [r0, #24]         \n"
@@ -173,7 +161,14 @@ __attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
         "strb   r6, [lr]               \n"
         "strb   r7, [r12]              \n"
         "add    sp, #12                \n"
-        "pop    {r4-r11, pc}           \n");
+        "pop    {r4-r11, pc}           \n"
+        "3:                            \n"
+        LOAD_ROUNDED("0")
+        ROUNDED("r4") ROUNDED("r5") ROUNDED("r6") ROUNDED("r7")
+        LOAD_ROUNDED("12")
+        ROUNDED("r8") ROUNDED("r9") ROUNDED("r10") ROUNDED("r11")
+        "ldr    r2, [r0, #12]          \n"
+        "b      4b                     \n");
 }
 
 /* Four elements of one row by four channels: r0 row, r1 and r2 weights of two pairs, sums in r4 to r7. */
@@ -206,7 +201,7 @@ __attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
 #define FOLDED_ONE(sum, record)                   \
     "ldr    r3, [r2, #" record " + 4] \n"         \
     "ldr    r12, [r2, #" record " + 8] \n"        \
-    FOLDED_HIGH(sum) FOLDED_SHIFT(sum) SATURATE(sum)
+    FOLDED_HIGH(sum) FOLDED_LOW(sum)
 
 /* Four outputs a pass. Where fewer are left, those of a missing second pair are computed from the first, and the records
  * and outputs that there are decide how many are stored. */
@@ -233,7 +228,7 @@ __attribute__((naked)) static void one_row(job *work __attribute__((unused)))
         "ldr    r3, [r0, #12]          \n"
         "ldr    r4, [r0, #16]          \n"
         "ldr    r1, [r0, #8]           \n"
-        "ldr    r2, [r0, #40]          \n"
+        "ldr    r2, [r0, #36]          \n"
         "add    r5, r3, #24            \n"
         "cmp    r5, r4                 \n"
         "bhs    6f                     \n"
@@ -262,7 +257,6 @@ __attribute__((naked)) static void one_row(job *work __attribute__((unused)))
         "ldr    r3, [r0, #28]          \n"
         "ldr    r9, [r0, #16]          \n"
         "ldr    r2, [r0, #12]          \n"
-        "ldr    lr, [r0, #32]          \n"
         "ldr    r8, [r0, #20]          \n"
         "cmp    r3, #0                 \n"
         "bne    4f                     \n"
@@ -334,7 +328,6 @@ static job new_job(const kws_dense_params *params, int8_t *output)
     work.output = output;
     work.output_stride = params->channels;
     work.kind = params->output.kind;
-    work.shift = params->output.shift;
     work.zero_point = params->output.zero_point;
     work.weights_stride = (params->depth + 3) / 4 * 8;
     return work;

@@ -31,7 +31,7 @@ typedef struct {
     int32_t multiplier;        /* 40 */
     int32_t addend;            /* 44: folded: to the high word; rounded: zero point and half a unit, shifted left */
     int32_t kind;              /* 48 */
-    int32_t shift;             /* 52 */
+    int32_t shift;             /* 52: rounded only */
     uint32_t weights[6];       /* 56: by column (w0 w1), then by column (w1 w2); 3x3 only */
 } job;
 
@@ -50,8 +50,8 @@ typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights) == 56 ? 1
     "add    r3, r3, " sum ", asr #31 \n"                          \
     "lsl    " sum ", " sum ", #1 \n"                              \
     "smmlar " sum ", " sum ", r2, r3 \n"
-#define SHIFT(sum) "asr " sum ", " sum ", r2 \n"
-#define SATURATE(sum) "ssat " sum ", #8, " sum " \n"
+#define FOLDED_LOW(sum) "ssat " sum ", #8, " sum ", asr #" KWS_TEXT(KWS_FOLDED_SHIFT) " \n"
+#define ROUNDED_LOW(sum) "asr " sum ", " sum ", r2 \n ssat " sum ", #8, " sum " \n"
 
 /* 3x3 taps, stride 1: tiles of two by two outputs, a last odd column by itself. r0 and r1: upper and lower line; sums r4
  * r5 above r6 r7; weights in r8 to r12 and lr. A last odd row is computed as a pair whose second output lies on the first:
@@ -116,12 +116,10 @@ __attribute__((naked)) static void three_by_three(const job *work __attribute__(
         "ldr    r2, [sp, #40]          \n"
         "ldr    r3, [sp, #44]          \n"
         FOLDED_HIGH("r4") FOLDED_HIGH("r5") FOLDED_HIGH("r6") FOLDED_HIGH("r7")
-        "4:                            \n"
-        "ldr    r2, [sp, #52]          \n"
-        SHIFT("r4") SHIFT("r5") SHIFT("r6") SHIFT("r7")
-        SATURATE("r4") SATURATE("r5") SATURATE("r6") SATURATE("r7")
         "ldr    r2, [sp, #64]          \n"
         "ldr    r3, [sp, #56]          \n"
+        FOLDED_LOW("r4") FOLDED_LOW("r5") FOLDED_LOW("r6") FOLDED_LOW("r7")
+        "4:                            \n"
         "add    r3, r3, r2             \n"
         "ldr    r2, [sp, #12]          \n"
         "strb   r7, [r3, r2]           \n"
@@ -154,12 +152,10 @@ __attribute__((naked)) static void three_by_three(const job *work __attribute__(
         "bne    7f                     \n"
         "ldr    r2, [sp, #40]          \n"
         "ldr    r3, [sp, #44]          \n"
-        FOLDED_HIGH("r4") FOLDED_HIGH("r6")
+        FOLDED_HIGH("r4") FOLDED_HIGH("r6") FOLDED_LOW("r4") FOLDED_LOW("r6")
         "8:                            \n"
-        "ldr    r2, [sp, #52]          \n"
         "ldr    r5, [sp, #64]          \n"
         "ldr    r7, [sp, #56]          \n"
-        SHIFT("r4") SHIFT("r6") SATURATE("r4") SATURATE("r6")
         "strb   r6, [r5, r7]           \n"
         "strb   r4, [r5]               \n"
         "9:                            \n"
@@ -172,10 +168,16 @@ __attribute__((naked)) static void three_by_three(const job *work __attribute__(
         "6:                            \n"
         "ldr    r2, [sp, #40]          \n"
         ROUNDED_HIGH("r4") ROUNDED_HIGH("r5") ROUNDED_HIGH("r6") ROUNDED_HIGH("r7")
+        "ldr    r2, [sp, #52]          \n"
+        ROUNDED_LOW("r4") ROUNDED_LOW("r5") ROUNDED_LOW("r6") ROUNDED_LOW("r7")
+        "ldr    r2, [sp, #64]          \n"
+        "ldr    r3, [sp, #56]          \n"
         "b      4b                     \n"
         "7:                            \n"
         "ldr    r2, [sp, #40]          \n"
         ROUNDED_HIGH("r4") ROUNDED_HIGH("r6")
+        "ldr    r2, [sp, #52]          \n"
+        ROUNDED_LOW("r4") ROUNDED_LOW("r6")
         "b      8b                     \n");
 }
 
@@ -363,7 +365,7 @@ static void convolve_plane(const kws_depthwise_params *params, const uint32_t *p
     work.multiplier = record->multiplier;
     work.kind = params->output.kind;
     work.addend = record->adjustment;
-    work.shift = params->output.shift;
+    work.shift = KWS_FOLDED_SHIFT;
     if (work.kind == KWS_ROUNDED) {
         work.shift = -record->adjustment;
         work.addend = params->output.zero_point * (1 << work.shift) + (1 << work.shift) / 2;

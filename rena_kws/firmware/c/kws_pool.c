@@ -4,6 +4,7 @@
  */
 #include "kws_pool.h"
 
+#include "kws_dsp.h"
 #include "kws_quantized.h"
 
 /* The part of one window that lies inside the image. */
@@ -12,6 +13,29 @@ typedef struct {
     int32_t rows;        /* pixels down */
     int32_t columns;     /* pixels across */
 } window;
+
+#if KWS_DSP
+/* Sums of four channels, two in a word of 16 bits each; up to 255 pixels cannot overflow them. */
+static void average_four(const kws_pool_params *params, const window *part, int32_t channel, int8_t *output)
+{
+    const int32_t count = part->rows * part->columns;
+    const int8_t *row = part->input + channel;
+    int16x2_t even = 0, odd = 0;
+    for (int32_t y = 0; y < part->rows; y++, row += params->input_width * params->channels) {
+        const int8_t *x = row;
+        for (int32_t column = part->columns; column > 0; column--, x += params->channels) {
+            const uint32_t four = kws_load_four(x);
+            even = __sxtab16(even, (int8x4_t)four);
+            odd = __sxtab16(odd, (int8x4_t)(four >> 8 | four << 24));
+        }
+    }
+    const int32_t sums[4] = {(int16_t)even, (int16_t)odd, (int32_t)even >> 16, (int32_t)odd >> 16};
+    for (int i = 0; i < 4; i++) {
+        const int32_t value = (sums[i] > 0 ? sums[i] + count / 2 : sums[i] - count / 2) / count;
+        output[i] = (int8_t)kws_clamp(value, params->output_min, params->output_max);
+    }
+}
+#endif
 
 typedef int32_t (*reduction)(const kws_pool_params *params, const window *part, int32_t channel);
 
@@ -56,7 +80,15 @@ static inline void pool(const kws_pool_params *params, const int8_t *input, int8
                 const int32_t left = x > 0 ? x : 0;
                 const int32_t right = x + params->window_width < width ? x + params->window_width : width;
                 const window part = {input + (top * width + left) * params->channels, bottom - top, right - left};
-                for (int32_t channel = 0; channel < params->channels; channel++) {
+                int32_t channel = 0;
+#if KWS_DSP
+                if (reduce == average && part.rows * part.columns <= 255) {
+                    for (; channel + 4 <= params->channels; channel += 4, output += 4) {
+                        average_four(params, &part, channel, output);
+                    }
+                }
+#endif
+                for (; channel < params->channels; channel++) {
                     const int32_t value = reduce(params, &part, channel);
                     *output++ = (int8_t)kws_clamp(value, params->output_min, params->output_max);
                 }

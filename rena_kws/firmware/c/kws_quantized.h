@@ -17,14 +17,16 @@ typedef struct {
     int32_t adjustment;  /* folded: the addend; else the power of two beside a Q31 multiplier, left if positive */
 } kws_channel;
 
-/* Folded: output = (sum * multiplier / 2^32 + addend) / 2^shift, saturated to int8. One rounding instead of two, with the
- * zero point in the addend; the generator has compared it with the two roundings for every sum that can occur.
+#define KWS_FOLDED_SHIFT 1 /* bits; chosen by the generator for all folded layers of this network */
+
+/* Folded: output = (sum * multiplier / 2^32 + addend) / 2^KWS_FOLDED_SHIFT, saturated to int8. One rounding instead of
+ * two, with the zero point in the addend; the generator has compared it with the two roundings for every sum that can
+ * occur.
  * Rounded: both roundings, factors below 1/2, outputs from -128 to 127. Clamped: both roundings, nothing assumed. */
 enum { KWS_FOLDED, KWS_ROUNDED, KWS_CLAMPED };
 
 typedef struct {
     int32_t kind;        /* KWS_FOLDED, KWS_ROUNDED or KWS_CLAMPED */
-    int32_t shift;       /* folded only: bits */
     int32_t zero_point;  /* output units */
     int32_t min;         /* output units, from the activation */
     int32_t max;         /* output units, from the activation */
@@ -62,7 +64,7 @@ static inline int8_t kws_requantize(const kws_requantization *output, const kws_
 {
     if (output->kind == KWS_FOLDED) {
         const int32_t high = (int32_t)(((int64_t)sum * channel->multiplier) >> 32);
-        return (int8_t)kws_clamp((high + channel->adjustment) >> output->shift, INT8_MIN, INT8_MAX);
+        return (int8_t)kws_clamp((high + channel->adjustment) >> KWS_FOLDED_SHIFT, INT8_MIN, INT8_MAX);
     }
     const int32_t scaled = kws_scale(sum, channel->multiplier, channel->adjustment);
     return (int8_t)kws_clamp(scaled + output->zero_point, output->min, output->max);
