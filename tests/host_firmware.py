@@ -34,8 +34,9 @@ class HostFirmware:
         include.mkdir(parents=True, exist_ok=True)
         for name, text in headers.items():
             (include / name).write_text(text, encoding="utf-8")
+        kernels = repr(sorted(item for item in headers.items() if item[0] != f"{firmware.name}.h"))
         objects = [
-            _compile(compiler, include, folder, name, text)
+            _compile(compiler, include, folder, name, text, kernels)
             for name, text in firmware.sources.items()
             if name.endswith(".c")
         ]
@@ -60,9 +61,9 @@ class HostFirmware:
         ]
 
 
-def _compile(compiler: str, include: Path, folder: Path, name: str, text: str) -> str:
-    """The object of one source. All headers but the model's own are the same for all models of a name."""
-    target = folder / f"{hashlib.sha256((name + text).encode()).hexdigest()[:16]}.o"
+def _compile(compiler: str, include: Path, folder: Path, name: str, text: str, kernels: str) -> str:
+    """The object of one source. `kernels`: the headers but the model's own, which many models have in common."""
+    target = folder / f"{hashlib.sha256((name + text + kernels).encode()).hexdigest()[:16]}.o"
     if not target.exists():
         source = include / name
         source.write_text(text, encoding="utf-8")

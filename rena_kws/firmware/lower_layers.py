@@ -23,7 +23,7 @@ DEPTHWISE_PLANES = 4
 
 
 PADDED_IMAGE_BYTES = 1024
-"""An image up to this size is copied with its padding around it: its fields are gathered without looking for borders."""
+"""An image up to this size is copied with its padding around it, and its fields gathered without looking for borders."""
 
 
 @dataclass(frozen=True)
