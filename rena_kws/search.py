@@ -26,7 +26,8 @@ from rena_kws.reward import Limit
 from rena_kws.run_folder import RunFolder
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.cost_graph import cost
-from rena_kws.spec.search_space import SearchSpace, seed_architecture, smallest
+from rena_kws.spec.search_space import SearchSpace
+from rena_kws.starting_point import refuse_impossible_limits, starting_network
 from rena_kws.store import Store, Trial
 from rena_kws.train.settings import TrainSettings
 from rena_kws.workers import WorkerPool
@@ -140,21 +141,30 @@ class _Search:
         self.store, self.pool, self.clock, self.watch = store, pool, clock, watch
         self.space = SearchSpace()
         self.trials: list[Trial] = []
-        self.seed = settings.start or seed_architecture(len(labels), settings.front_end.shape)
 
     def run(self) -> SearchResult:
-        self._refuse_impossible_limits()
-        controller = self._controller()
-        for trial in self.store.replay():
+        earlier = self.store.replay()
+        if not earlier:
+            refuse_impossible_limits(self.space, len(self.labels), self.task, self._measure)
+        controller = self._controller(earlier)
+        for trial in earlier:
             controller.tell(trial.proposal, trial.evaluation)
             self.trials.append(trial)
         self._explore(controller)
         return self._finish()
 
-    def _controller(self) -> Controller:
+    def _controller(self, earlier: list[Trial]) -> Controller:
+        """A controller begins with its seed, so a resumed run finds it in the store."""
         make = registry.load("controllers", self.settings.controller)
-        controller: Controller = make(self.space, self.seed, self.settings.seed, prefilter=self._may_fit)
+        seed = self.settings.start
+        if seed is None:
+            first = [trial.proposal.architecture for trial in earlier if trial.proposal.number == 0]
+            seed = first[0] if first else self._starting_network()
+        controller: Controller = make(self.space, seed, self.settings.seed, prefilter=self._may_fit)
         return controller
+
+    def _starting_network(self) -> Architecture:
+        return starting_network(len(self.labels), self.task, self._measure, self._may_fit)
 
     def _may_fit(self, architecture: Architecture) -> bool:
         """What is known to break a hard limit before anything is built: a bound from below on params, flash and RAM."""
@@ -168,20 +178,9 @@ class _Search:
         hard = () if self.settings.soft else self.settings.limits
         return all(bounds.get(limit.resource, 0) <= limit.value for limit in hard if not limit.at_least)
 
-    def _refuse_impossible_limits(self) -> None:
-        """Measure the least network of the space; what breaks a limit there breaks it everywhere."""
-        hard = [] if self.settings.soft else [limit for limit in self.settings.limits if not limit.at_least]
-        if not hard:
-            return
-        least_network = smallest(self.space, len(self.labels), self.settings.front_end.shape)
-        outcome = self.pool.submit(measure_untrained, least_network, self.task).result()
-        for limit in hard:
-            if limit.violation(outcome.evaluation.resources) > 0:
-                least = outcome.evaluation.resources[limit.resource]
-                raise LimitError(
-                    f"no network of the search space meets {limit}: the least possible on "
-                    f"{limit.device or self.settings.device} is {least:.6g}"
-                )
+    def _measure(self, architecture: Architecture) -> Outcome:
+        outcome: Outcome = self.pool.submit(measure_untrained, architecture, self.task).result()
+        return outcome
 
     def _explore(self, controller: Controller) -> None:
         """Keep every worker busy until the time or the trials are used up."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def constant(symbol: str, values: NDArray[Any], name: str) -> str:
 
 def records(symbol: str, values: Records, name: str) -> str:
     """A constant array of structs of the model `name`, two a line."""
-    texts = [f"{{{', '.join(_literal(value) for value in row)}}}" for row in values.values.tolist()]
+    texts = [_braces(_braces(map(_literal, member)) for member in record) for record in values.values.tolist()]
     body = ",\n".join("    " + ", ".join(texts[i : i + 2]) for i in range(0, len(texts), 2))
     return f"static const {name}_{values.struct} {symbol}[{len(texts)}] = {{\n{body}\n}};"
 
@@ -50,11 +50,15 @@ def initializer(fields: Mapping[str, Any], prefix: str, name: str, indent: str =
             definitions.append(records(symbol, value, name))
             text = symbol
         elif isinstance(value, list):
-            text = f"{{{', '.join(_literal(item) for item in value)}}}"
+            text = _braces(map(_literal, value))
         else:
             text = _literal(value)
         members.append(f"{indent}.{member} = {text},")
     return definitions, "\n".join(["{", *members, f"{indent[4:]}}}"])
+
+
+def _braces(texts: Iterable[str]) -> str:
+    return f"{{{', '.join(texts)}}}"
 
 
 def _literal(value: int) -> str:

@@ -23,7 +23,7 @@ DEPTHWISE_PLANES = 4
 
 
 PADDED_IMAGE_BYTES = 1024
-"""An image up to this size is copied with its padding around it, and its fields gathered without looking for borders."""
+"""An image up to this size is copied with its padding around it: its fields need not look for borders."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _dense(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: list[
     result = _requantization(op, x, out, _bias(op, channels), rows, factors)
     fields = {
         "weights": paired_rows(rows),
-        "channel": Records(np.pad(result.records, ((0, channels % 2), (0, 0))), "channel"),
+        "records": channel_pairs(result.records),
         "depth": rows.shape[1],
         "channels": channels,
         "output": result.fields,
@@ -127,6 +127,12 @@ def _dense(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: list[
 def _kernel(family: str, output: Mapping[str, int], fast: bool = True) -> str:
     """The function of a family that may run the layer: the fast path has its conditions, the portable one none."""
     return family if fast and output["kind"] != CLAMPED else f"{family}_portable"
+
+
+def channel_pairs(records: NDArray[np.int32]) -> Records:
+    """kws_channels of all channels: [channels, 3] to [pairs, 3, 2], a last one filled up with zeros."""
+    padded = np.pad(records, ((0, len(records) % 2), (0, 0)))
+    return Records(padded.reshape(-1, 2, 3).transpose(0, 2, 1), "channels")
 
 
 def paired_rows(rows: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -222,7 +228,7 @@ def depthwise_conv_2d(op: Operands) -> tuple[Call, ...]:
     lines, width = _planes(window)
     fields = {
         "weights": np.ascontiguousarray(rows),
-        "channel": Records(result.records, "channel"),
+        "records": channel_pairs(result.records),
         "batches": batches,
         "input_channels": input_channels,
         "input_zero_point": x.zero_point,

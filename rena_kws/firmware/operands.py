@@ -20,7 +20,7 @@ ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 
 @dataclass(frozen=True)
 class Records:
-    """A constant array of C structs `kws_{struct}`, all of whose members are 32 bits wide: [records, members]."""
+    """Constant C structs `kws_{struct}` whose members are arrays of one length: [records, members, length]."""
 
     values: NDArray[np.int32]
     struct: str

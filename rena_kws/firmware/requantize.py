@@ -30,8 +30,8 @@ SUM_LIMIT = 1 << 30
 MAX_RIGHT_SHIFT = 22
 """A zero point shifted left by so much stays in 32 bits with room for a sum."""
 
-MOVE_LIMIT = 1 << 24
-"""How far an addend may lie from the natural one: enough for all 255 steps to fall into place nearly always."""
+MAX_FOLDED_SHIFT = 8
+"""Addends, about -128 · 2^shift, are kept in 16 bits: that leaves thousands for all 255 steps to fall into place."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class OutputRange:
 
 @dataclass(frozen=True)
 class Requantization:
-    """`records`: [channels, 3] int32 of kws_channel; `fields`: the members of kws_requantization.
+    """`records`: [channels, 3], bias, multiplier and adjustment of kws_channels.
 
-    `folded_shift`: the KWS_FOLDED_SHIFT that a folded layer needs.
+    `fields`: the members of kws_requantization; `folded_shift`: the KWS_FOLDED_SHIFT that a folded layer needs.
     """
 
     records: NDArray[np.int32]
@@ -78,7 +78,7 @@ def requantization(
     records = [(int(b), m, s) for b, (m, s) in zip(bias.astype(np.int32), pairs, strict=True)]
     if plain and all(-MAX_RIGHT_SHIFT <= s <= -1 for _, s in pairs):
         kind = ROUNDED
-        largest = min(-1 - s for _, s in pairs)
+        largest = min(MAX_FOLDED_SHIFT, *(-1 - s for _, s in pairs))
         shift = largest if folded_shift is None else folded_shift
         folded = []
         if output.zero_point == INT8_MIN and 1 <= shift <= largest:
@@ -122,19 +122,20 @@ def fold(multiplier: int, right: int, shift: int, low: int, high: int) -> tuple[
 
 
 def _lattice_point(m: int, bottom: int, top: int) -> tuple[int, int] | None:
-    """The (move, addend) next to move 0 with bottom <= move · m + addend · 2^32 < top, or None within `MOVE_LIMIT`."""
+    """The (move, addend) next to move 0 with bottom <= move · m + addend · 2^32 < top, or None within 16 bits."""
     start = bottom >> 32
     best: tuple[int, int] | None = None
     for sign in (1, -1):
         # A move fits where the multiple of m at or above bottom - addend · 2^32 is less than top - bottom above it.
         low = (bottom - (start << 32)) % m
         steps = _first_in_range(sign * (1 << 32) % m, m, low, low + top - bottom - 1)
-        if steps is None or steps > MOVE_LIMIT:
+        if steps is None:
             continue
         addend = start + sign * steps
         move = -((addend << 32) - bottom) // m
         move += move * m + (addend << 32) < bottom
-        if abs(move) < SUM_LIMIT and (best is None or abs(move) < abs(best[0])):
+        fits = -(1 << 15) <= addend < 1 << 15 and abs(move) < SUM_LIMIT
+        if fits and (best is None or abs(move) < abs(best[0])):
             best = move, addend
     return best
 

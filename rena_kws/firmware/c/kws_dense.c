@@ -8,17 +8,19 @@
 #include <string.h>
 
 #include "kws_dense_dsp.h"
+#include "kws_dense_v6m.h"
 #include "kws_dsp.h"
 
 typedef struct {
     int32_t sum[2][2]; /* [row][channel], in units of the accumulator */
 } block;
 
-/* Adds the products of `rows` rows (1 or 2) with a pair of channels. */
-static inline void multiply(const int8_t *x0, int32_t rows, const int8_t *weights, int32_t depth, block *sums)
+/* Adds the products of `rows` rows (1 or 2), `pitch` apart, with a pair of channels. */
+static inline void multiply(const int8_t *x0, int32_t rows, const int8_t *weights, int32_t depth, int32_t pitch,
+                            block *sums)
 {
     static const int8_t place[4] = {0, 4, 2, 6}; /* of an element's two weights among the eight of four elements */
-    const int8_t *x1 = x0 + depth;
+    const int8_t *x1 = x0 + pitch;
     const int8_t *const end = x0 + depth / 4 * 4;
     int32_t a0 = sums->sum[0][0], b0 = sums->sum[0][1];
     int32_t a1 = sums->sum[1][0], b1 = sums->sum[1][1];
@@ -50,12 +52,29 @@ static inline void multiply(const int8_t *x0, int32_t rows, const int8_t *weight
 
 static void multiply_two_rows(const int8_t *rows, const int8_t *weights, int32_t depth, block *sums)
 {
-    multiply(rows, 2, weights, depth, sums);
+#if KWS_V6M
+    const int32_t whole = depth / 4 * 4;
+    if (whole) {
+        kws_multiply_v6m(rows, weights, whole, sums->sum, depth);
+    }
+    multiply(rows + whole, 2, weights + whole * 2, depth - whole, depth, sums);
+#else
+    multiply(rows, 2, weights, depth, depth, sums);
+#endif
 }
 
 static void multiply_one_row(const int8_t *row, const int8_t *weights, int32_t depth, block *sums)
 {
-    multiply(row, 1, weights, depth, sums);
+    multiply(row, 1, weights, depth, 0, sums);
+}
+
+static void finish(const kws_requantization *output, const kws_channels *record, int pair, const int32_t *sums,
+                   int8_t *to)
+{
+    to[0] = kws_requantize(output, record->multiplier[0], record->adjustment[0], sums[0]);
+    if (pair) {
+        to[1] = kws_requantize(output, record->multiplier[1], record->adjustment[1], sums[1]);
+    }
 }
 
 void kws_dense_portable(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
@@ -72,23 +91,18 @@ void kws_dense_portable(const kws_dense_params *params, int32_t rows, const int8
             x = scratch;
         }
         const int8_t *weights = params->weights;
-        for (int32_t first = 0; first < channels; first += 2, weights += pair_bytes) {
-            const kws_channel *a = params->channel + first;
+        const kws_channels *record = params->records;
+        for (int32_t first = 0; first < channels; first += 2, weights += pair_bytes, record++) {
+            const int32_t *bias = record->bias;
             const int pair = first + 1 < channels;
-            block sums = {{{a[0].bias, a[1].bias}, {a[0].bias, a[1].bias}}};
+            block sums = {{{bias[0], bias[1]}, {bias[0], bias[1]}}};
             if (row + 1 < rows) {
                 multiply_two_rows(x, weights, depth, &sums);
-                output[channels + first] = kws_requantize(&params->output, a, sums.sum[1][0]);
-                if (pair) {
-                    output[channels + first + 1] = kws_requantize(&params->output, a + 1, sums.sum[1][1]);
-                }
+                finish(&params->output, record, pair, sums.sum[1], output + channels + first);
             } else {
                 multiply_one_row(x, weights, depth, &sums);
             }
-            output[first] = kws_requantize(&params->output, a, sums.sum[0][0]);
-            if (pair) {
-                output[first + 1] = kws_requantize(&params->output, a + 1, sums.sum[0][1]);
-            }
+            finish(&params->output, record, pair, sums.sum[0], output + first);
         }
     }
 }

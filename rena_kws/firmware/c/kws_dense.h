@@ -13,12 +13,12 @@
 #define KWS_DENSE_ROWS 4 /* rows that are multiplied at a time */
 
 /* Two channels at a time, four elements at a time: channel a at even, channel b at odd places, elements 0 2 1 3, so that
- * one SXTB16 of a word gives two weights of a channel. Filled up with zeros; the records with one of zeros. */
+ * one SXTB16 of a word gives two weights of a channel. Filled up with zeros. */
 typedef struct {
-    const int8_t *weights;       /* [(channels + 1) / 2][(depth + 3) / 4][a0 b0 a2 b2 a1 b1 a3 b3] */
-    const kws_channel *channel;  /* [(channels + 1) / 2][2] */
-    int32_t depth;               /* elements of an input row */
-    int32_t channels;            /* elements of an output row */
+    const int8_t *weights;        /* [(channels + 1) / 2][(depth + 3) / 4][a0 b0 a2 b2 a1 b1 a3 b3] */
+    const kws_channels *records;  /* [(channels + 1) / 2] */
+    int32_t depth;                /* elements of an input row */
+    int32_t channels;             /* elements of an output row */
     kws_requantization output;
 } kws_dense_params;
 

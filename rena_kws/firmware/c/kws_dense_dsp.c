@@ -19,8 +19,8 @@ typedef struct {
     const uint32_t *rows;             /* 0: four rows [depth / 4][elements 0 2 or 1 3][row], or one row of bytes */
     const void *rows_end;             /* 4 */
     const int8_t *weights;            /* 8: moves on by pairs of channels */
-    const kws_channel *channel;       /* 12: moves on */
-    const kws_channel *channel_end;   /* 16 */
+    const kws_channels *records;      /* 12: moves on */
+    int32_t left;                     /* 16: channels, counts down */
     int8_t *output;                   /* 20: moves on */
     int32_t output_stride;            /* 24: bytes from row to row */
     int32_t kind;                     /* 28 */
@@ -28,7 +28,14 @@ typedef struct {
     int32_t weights_stride;           /* 36: bytes from pair to pair */
 } job;
 
-typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights_stride) == 36 ? 1 : -1];
+/* Bytes in a record of two channels. */
+#define MULTIPLIER_A "8"
+#define MULTIPLIER_B "12"
+#define ADJUSTMENT_A "16"
+#define ADJUSTMENT_B "18"
+#define NEXT_RECORD "20"
+
+typedef char layout_is_that_of_the_assembly[offsetof(job, weights_stride) == 36 && sizeof(kws_channels) == 20 ? 1 : -1];
 
 /* Groups of four elements in a loop body; powers of two. */
 #define FOUR_ROWS_UNROLLED "4"
@@ -65,11 +72,10 @@ typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights_stride) ==
     "asr    " sum ", " sum ", r12 \n"             \
     "ssat   " sum ", #8, " sum " \n"
 
-/* r0 job, `record` the byte at which the channel's record lies from the pair's; leaves what ROUNDED takes. */
-#define LOAD_ROUNDED(record)                      \
-    "ldr    r2, [r0, #12] \n"                     \
-    "ldr    r3, [r2, #" record " + 4] \n"         \
-    "ldr    r12, [r2, #" record " + 8] \n"        \
+/* r0 job, r2 record; leaves what ROUNDED takes, and not r2. */
+#define LOAD_ROUNDED(multiplier, adjustment)      \
+    "ldr    r3, [r2, #" multiplier "] \n"         \
+    "ldrsh  r12, [r2, #" adjustment "] \n"        \
     "ldr    lr, [r0, #32] \n"                     \
     "rsb    r12, r12, #0 \n"                      \
     "mov    r2, #1 \n"                            \
@@ -81,6 +87,7 @@ typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights_stride) ==
 __attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
 {
     __asm__ volatile(
+        ".syntax unified               \n"
         "push   {r4-r11, lr}           \n"
         "sub    sp, #12                \n"
         "ldr    r1, [r0, #4]           \n"
@@ -103,7 +110,7 @@ __attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
         "ldr    r2, [r0, #12]          \n"
         "ldr    r0, [r0]               \n"
         "ldr    r4, [r2]               \n"
-        "ldr    r8, [r2, #12]          \n"
+        "ldr    r8, [r2, #4]           \n"
         "mov    r5, r4                 \n"
         "mov    r6, r4                 \n"
         "mov    r7, r4                 \n"
@@ -122,13 +129,13 @@ __attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
         "ldr    r0, [sp]               \n"
         "ldr    lr, [r0, #28]          \n"
         "ldr    r2, [r0, #12]          \n"
-        "ldr    r3, [r2, #4]           \n"
-        "ldr    r12, [r2, #8]          \n"
+        "ldr    r3, [r2, #" MULTIPLIER_A "] \n"
+        "ldrsh  r12, [r2, #" ADJUSTMENT_A "] \n"
         "cmp    lr, #0                 \n"
         "bne    3f                     \n"
         FOLDED_HIGH("r4") FOLDED_HIGH("r5") FOLDED_HIGH("r6") FOLDED_HIGH("r7")
-        "ldr    r3, [r2, #16]          \n"
-        "ldr    r12, [r2, #20]         \n"
+        "ldr    r3, [r2, #" MULTIPLIER_B "] \n"
+        "ldrsh  r12, [r2, #" ADJUSTMENT_B "] \n"
         FOLDED_LOW("r4") FOLDED_LOW("r5") FOLDED_LOW("r6") FOLDED_LOW("r7")
         FOLDED_HIGH("r8") FOLDED_HIGH("r9") FOLDED_HIGH("r10") FOLDED_HIGH("r11")
         FOLDED_LOW("r8") FOLDED_LOW("r9") FOLDED_LOW("r10") FOLDED_LOW("r11")
@@ -136,13 +143,14 @@ __attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
         "ldr    r3, [r0, #20]          \n"
         "ldr    r12, [r0, #24]         \n"
         "ldr    lr, [r0, #16]          \n"
-        "add    r2, r2, #24            \n"
-        "cmp    r2, lr                 \n"
+        "add    r2, r2, #" NEXT_RECORD " \n"
+        "subs   lr, lr, #2             \n"
         "str    r2, [r0, #12]          \n"
+        "str    lr, [r0, #16]          \n"
         "add    r2, r3, r12            \n"
         "add    lr, r3, r12, lsl #1    \n"
         "add    r12, r2, r12, lsl #1   \n"
-        "bhi    5f                     \n" /* no second channel */
+        "bmi    5f                     \n" /* no second channel */
         "bfi    r4, r8, #8, #8         \n"
         "bfi    r5, r9, #8, #8         \n"
         "bfi    r6, r10, #8, #8        \n"
@@ -163,9 +171,10 @@ __attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
         "add    sp, #12                \n"
         "pop    {r4-r11, pc}           \n"
         "3:                            \n"
-        LOAD_ROUNDED("0")
+        LOAD_ROUNDED(MULTIPLIER_A, ADJUSTMENT_A)
         ROUNDED("r4") ROUNDED("r5") ROUNDED("r6") ROUNDED("r7")
-        LOAD_ROUNDED("12")
+        "ldr    r2, [r0, #12]          \n"
+        LOAD_ROUNDED(MULTIPLIER_B, ADJUSTMENT_B)
         ROUNDED("r8") ROUNDED("r9") ROUNDED("r10") ROUNDED("r11")
         "ldr    r2, [r0, #12]          \n"
         "b      4b                     \n");
@@ -198,16 +207,16 @@ __attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
     "smlad  r7, r3, r12, r7        \n"
 #define ONE_ROW_GROUP_BYTES "92" /* of code: FOUR_ELEMENTS */
 
-#define FOLDED_ONE(sum, record)                   \
-    "ldr    r3, [r2, #" record " + 4] \n"         \
-    "ldr    r12, [r2, #" record " + 8] \n"        \
+#define FOLDED_ONE(sum, multiplier, adjustment)   \
+    "ldr    r3, [r2, #" multiplier "] \n"         \
+    "ldrsh  r12, [r2, #" adjustment "] \n"        \
     FOLDED_HIGH(sum) FOLDED_LOW(sum)
 
-/* Four outputs a pass. Where fewer are left, those of a missing second pair are computed from the first, and the records
- * and outputs that there are decide how many are stored. */
+/* Four outputs a pass. Where fewer are left, the sums of a missing second pair are those of the first, and not stored. */
 __attribute__((naked)) static void one_row(job *work __attribute__((unused)))
 {
     __asm__ volatile(
+        ".syntax unified               \n"
         "push   {r4-r11, lr}           \n"
         "sub    sp, #12                \n"
         "ldr    r1, [r0, #4]           \n"
@@ -229,15 +238,14 @@ __attribute__((naked)) static void one_row(job *work __attribute__((unused)))
         "ldr    r4, [r0, #16]          \n"
         "ldr    r1, [r0, #8]           \n"
         "ldr    r2, [r0, #36]          \n"
-        "add    r5, r3, #24            \n"
-        "cmp    r5, r4                 \n"
-        "bhs    6f                     \n"
+        "cmp    r4, #2                 \n"
+        "ble    6f                     \n"
         "add    r2, r1, r2             \n"
-        "ldr    r6, [r3, #24]          \n"
-        "ldr    r7, [r3, #36]          \n"
+        "ldr    r6, [r3, #" NEXT_RECORD "] \n"
+        "ldr    r7, [r3, #" NEXT_RECORD " + 4] \n"
         "7:                            \n"
         "ldr    r4, [r3]               \n"
-        "ldr    r5, [r3, #12]          \n"
+        "ldr    r5, [r3, #4]           \n"
         "ldr    r3, [sp, #4]           \n"
         "ldr    r0, [r0]               \n"
         "bx     r3                     \n"
@@ -260,45 +268,45 @@ __attribute__((naked)) static void one_row(job *work __attribute__((unused)))
         "ldr    r8, [r0, #20]          \n"
         "cmp    r3, #0                 \n"
         "bne    4f                     \n"
-        FOLDED_ONE("r4", "0")
-        "add    r10, r2, #24           \n"
-        FOLDED_ONE("r5", "12")
-        "cmp    r10, r9                \n"
-        "bhs    3f                     \n"
-        FOLDED_ONE("r6", "24") FOLDED_ONE("r7", "36")
+        FOLDED_ONE("r4", MULTIPLIER_A, ADJUSTMENT_A) FOLDED_ONE("r5", MULTIPLIER_B, ADJUSTMENT_B)
+        "cmp    r9, #2                 \n"
+        "ble    5f                     \n"
+        FOLDED_ONE("r6", NEXT_RECORD " + " MULTIPLIER_A, NEXT_RECORD " + " ADJUSTMENT_A)
+        FOLDED_ONE("r7", NEXT_RECORD " + " MULTIPLIER_B, NEXT_RECORD " + " ADJUSTMENT_B)
         "3:                            \n"
-        "add    r3, r2, #48            \n"
-        "cmp    r3, r9                 \n"
-        "bhi    5f                     \n"
+        "subs   r9, r9, #4             \n"
+        "bmi    5f                     \n"
         "strb   r4, [r8], #4           \n"
+        "add    r2, r2, #2 * " NEXT_RECORD " \n"
         "strb   r5, [r8, #-3]          \n"
         "strb   r6, [r8, #-2]          \n"
         "strb   r7, [r8, #-1]          \n"
-        "str    r3, [r0, #12]          \n"
+        "str    r2, [r0, #12]          \n"
+        "str    r9, [r0, #16]          \n"
         "str    r8, [r0, #20]          \n"
         "bne    1b                     \n"
         "add    sp, #12                \n"
         "pop    {r4-r11, pc}           \n"
         "4:                            \n"
-        LOAD_ROUNDED("0") ROUNDED("r4")
-        LOAD_ROUNDED("12") ROUNDED("r5")
+        LOAD_ROUNDED(MULTIPLIER_A, ADJUSTMENT_A) ROUNDED("r4")
         "ldr    r2, [r0, #12]          \n"
-        "add    r3, r2, #24            \n"
-        "cmp    r3, r9                 \n"
-        "bhs    3b                     \n"
-        LOAD_ROUNDED("24") ROUNDED("r6")
-        LOAD_ROUNDED("36") ROUNDED("r7")
+        LOAD_ROUNDED(MULTIPLIER_B, ADJUSTMENT_B) ROUNDED("r5")
+        "ldr    r2, [r0, #12]          \n"
+        "cmp    r9, #2                 \n"
+        "ble    5f                     \n"
+        LOAD_ROUNDED(NEXT_RECORD " + " MULTIPLIER_A, NEXT_RECORD " + " ADJUSTMENT_A) ROUNDED("r6")
+        "ldr    r2, [r0, #12]          \n"
+        LOAD_ROUNDED(NEXT_RECORD " + " MULTIPLIER_B, NEXT_RECORD " + " ADJUSTMENT_B) ROUNDED("r7")
         "ldr    r2, [r0, #12]          \n"
         "b      3b                     \n"
         "5:                            \n" /* fewer than four */
+        "ldr    r9, [r0, #16]          \n"
         "strb   r4, [r8]               \n"
-        "add    r2, r2, #12            \n"
-        "cmp    r2, r9                 \n"
-        "bhs    8f                     \n"
+        "cmp    r9, #1                 \n"
+        "beq    8f                     \n"
         "strb   r5, [r8, #1]           \n"
-        "add    r2, r2, #12            \n"
-        "cmp    r2, r9                 \n"
-        "bhs    8f                     \n"
+        "cmp    r9, #2                 \n"
+        "beq    8f                     \n"
         "strb   r6, [r8, #2]           \n"
         "8:                            \n"
         "add    sp, #12                \n"
@@ -323,8 +331,8 @@ static job new_job(const kws_dense_params *params, int8_t *output)
 {
     job work;
     work.weights = params->weights;
-    work.channel = params->channel;
-    work.channel_end = params->channel + params->channels;
+    work.records = params->records;
+    work.left = params->channels;
     work.output = output;
     work.output_stride = params->channels;
     work.kind = params->output.kind;

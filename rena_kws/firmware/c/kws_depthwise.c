@@ -24,10 +24,24 @@ static void copy_plane(const kws_depthwise_params *params, const int8_t *channel
     }
 }
 
-static inline int32_t dot(const int8_t *x, const int8_t *w, int32_t length, int32_t step, int32_t sum)
+/* The taps of one window: `rows` rows of three side by side. */
+static int32_t dot_three(const int8_t *x, const int8_t *w, int32_t rows, int32_t pitch, int32_t sum)
 {
-    for (int32_t i = 0; i < length; i++, x += step) {
-        sum += *x * w[i];
+    for (; rows > 0; rows--, x += pitch, w += 3) {
+        sum += x[0] * w[0];
+        sum += x[1] * w[1];
+        sum += x[2] * w[2];
+    }
+    return sum;
+}
+
+static int32_t dot_any(const kws_depthwise_params *params, const int8_t *x, const int8_t *w, int32_t pitch, int32_t sum)
+{
+    for (int32_t row = 0; row < params->kernel_height; row++, x += pitch) {
+        const int8_t *tap = x;
+        for (int32_t column = params->kernel_width; column > 0; column--, tap += params->dilation_width) {
+            sum += *tap * *w++;
+        }
     }
     return sum;
 }
@@ -36,25 +50,19 @@ static inline int32_t dot(const int8_t *x, const int8_t *w, int32_t length, int3
 static void convolve_plane(const kws_depthwise_params *params, const int8_t *plane, int32_t channel, int8_t *output,
                            int32_t step)
 {
-    const kws_channel *record = params->channel + channel;
+    const kws_channels *record = params->records + channel / 2;
+    const int32_t bias = record->bias[channel % 2];
+    const int32_t multiplier = record->multiplier[channel % 2], adjustment = record->adjustment[channel % 2];
     const int8_t *weights = params->weights + channel * params->kernel_height * params->kernel_width;
     const int32_t tap_row = params->dilation_height * params->plane_width;
     const int32_t row_step = params->stride_height * params->plane_width;
-    const int32_t columns = params->kernel_width;
+    const int three = params->kernel_width == 3 && params->dilation_width == 1;
     for (int32_t row = 0; row < params->output_height; row++, plane += row_step) {
         const int8_t *window = plane;
         for (int32_t column = 0; column < params->output_width; column++, window += params->stride_width) {
-            const int8_t *x = window;
-            const int8_t *w = weights;
-            int32_t sum = record->bias;
-            for (int32_t tap = 0; tap < params->kernel_height; tap++, x += tap_row, w += columns) {
-                if (columns == 3 && params->dilation_width == 1) {
-                    sum = dot(x, w, 3, 1, sum);
-                } else {
-                    sum = dot(x, w, columns, params->dilation_width, sum);
-                }
-            }
-            *output = kws_requantize(&params->output, record, sum);
+            const int32_t sum = three ? dot_three(window, weights, params->kernel_height, tap_row, bias)
+                                      : dot_any(params, window, weights, tap_row, bias);
+            *output = kws_requantize(&params->output, multiplier, adjustment, sum);
             output += step;
         }
     }

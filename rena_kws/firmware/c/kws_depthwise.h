@@ -13,7 +13,7 @@
 
 typedef struct {
     const int8_t *weights;       /* [output_channels][kernel_height][kernel_width] */
-    const kws_channel *channel;  /* [output_channels] */
+    const kws_channels *records; /* [(output_channels + 1) / 2] */
     int32_t batches;             /* images */
     int32_t input_height;        /* pixels */
     int32_t input_width;         /* pixels */

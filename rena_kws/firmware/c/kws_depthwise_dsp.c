@@ -59,6 +59,7 @@ typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights) == 56 ? 1
 __attribute__((naked)) static void three_by_three(const job *work __attribute__((unused)))
 {
     __asm__ volatile(
+        ".syntax unified               \n"
         "push   {r4-r11, lr}           \n"
         "sub    sp, #76                \n"
         "mov    lr, sp                 \n"
@@ -349,7 +350,8 @@ static void copy_channels(const kws_depthwise_params *params, const int8_t *inpu
 static void convolve_plane(const kws_depthwise_params *params, const uint32_t *plane, int32_t channel, int8_t *output,
                            uint32_t *weights)
 {
-    const kws_channel *record = params->channel + channel;
+    const kws_channels *records = params->records + channel / 2;
+    const int32_t adjustment = records->adjustment[channel % 2];
     const int8_t *w = params->weights + channel * params->kernel_height * params->kernel_width;
     job work;
     work.plane = plane;
@@ -361,13 +363,13 @@ static void convolve_plane(const kws_depthwise_params *params, const uint32_t *p
     work.tiles_bytes = params->output_width / 2 * 2 * PLANES * 4;
     work.odd_width = params->output_width % 2;
     work.odd_height = params->output_height % 2;
-    work.bias = record->bias;
-    work.multiplier = record->multiplier;
+    work.bias = records->bias[channel % 2];
+    work.multiplier = records->multiplier[channel % 2];
     work.kind = params->output.kind;
-    work.addend = record->adjustment;
+    work.addend = adjustment;
     work.shift = KWS_FOLDED_SHIFT;
     if (work.kind == KWS_ROUNDED) {
-        work.shift = -record->adjustment;
+        work.shift = -adjustment;
         work.addend = params->output.zero_point * (1 << work.shift) + (1 << work.shift) / 2;
     }
     if (params->stride_height == 2) {

@@ -10,12 +10,13 @@
 
 #include <stdint.h>
 
-/* What a layer's accumulators start from and how they become its outputs, one record a channel. */
+/* What the accumulators of two channels start from and how they become outputs; a single last channel has zeros beside
+ * it. */
 typedef struct {
-    int32_t bias;        /* units of the accumulator, input zero point folded in */
-    int32_t multiplier;  /* accumulator to output units */
-    int32_t adjustment;  /* folded: the addend; else the power of two beside a Q31 multiplier, left if positive */
-} kws_channel;
+    int32_t bias[2];        /* units of the accumulator, input zero point folded in */
+    int32_t multiplier[2];  /* accumulator to output units */
+    int16_t adjustment[2];  /* folded: the addend; else the power of two beside a Q31 multiplier, left if positive */
+} kws_channels;
 
 #define KWS_FOLDED_SHIFT 1 /* bits; chosen by the generator for all folded layers of this network */
 
@@ -60,13 +61,28 @@ static inline int32_t kws_clamp(int32_t x, int32_t low, int32_t high)
     return x < low ? low : (x > high ? high : x);
 }
 
-static inline int8_t kws_requantize(const kws_requantization *output, const kws_channel *channel, int32_t sum)
+/* a * b / 2^32, rounded down. */
+static inline int32_t kws_multiply_upper(int32_t a, int32_t b)
+{
+#if defined(__ARM_ARCH_6M__)
+    /* This core has no long multiplication: by halves, each sum within 32 bits. */
+    const uint32_t a_low = (uint32_t)a & 0xFFFFU, b_low = (uint32_t)b & 0xFFFFU;
+    const int32_t a_high = a >> 16, b_high = b >> 16;
+    const int32_t middle = a_high * (int32_t)b_low + (int32_t)(a_low * b_low >> 16);
+    const int32_t other = (int32_t)a_low * b_high + (middle & 0xFFFF);
+    return a_high * b_high + (middle >> 16) + (other >> 16);
+#else
+    return (int32_t)(((int64_t)a * b) >> 32);
+#endif
+}
+
+static inline int8_t kws_requantize(const kws_requantization *output, int32_t multiplier, int32_t adjustment, int32_t sum)
 {
     if (output->kind == KWS_FOLDED) {
-        const int32_t high = (int32_t)(((int64_t)sum * channel->multiplier) >> 32);
-        return (int8_t)kws_clamp((high + channel->adjustment) >> KWS_FOLDED_SHIFT, INT8_MIN, INT8_MAX);
+        const int32_t high = kws_multiply_upper(sum, multiplier);
+        return (int8_t)kws_clamp((high + adjustment) >> KWS_FOLDED_SHIFT, INT8_MIN, INT8_MAX);
     }
-    const int32_t scaled = kws_scale(sum, channel->multiplier, channel->adjustment);
+    const int32_t scaled = kws_scale(sum, multiplier, adjustment);
     return (int8_t)kws_clamp(scaled + output->zero_point, output->min, output->max);
 }
 

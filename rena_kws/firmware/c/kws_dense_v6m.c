@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT-0
+ *
+ * Armv6-M has eight registers to compute with, of which a compiler spills half here; but it can add into the high ones,
+ * so the four sums live there. A word of weights serves four products of each row.
+ */
+#include "kws_dense_v6m.h"
+
+#if KWS_V6M
+
+/* Elements `at` of both rows, r3 and r4, with the weights of the first channel in r6 and of the second by `second`. */
+#define ELEMENT(at, first, second)       \
+    "movs   r7, #" at "            \n"  \
+    "ldrsb  r3, [r0, r7]           \n"  \
+    "ldrsb  r4, [r2, r7]           \n"  \
+    first                                \
+    "mov    r7, r6                 \n"  \
+    "muls   r7, r3                 \n"  \
+    "add    r8, r7                 \n"  \
+    "muls   r6, r4                 \n"  \
+    "add    r10, r6                \n"  \
+    second                               \
+    "muls   r3, r6                 \n"  \
+    "add    r9, r3                 \n"  \
+    "muls   r4, r6                 \n"  \
+    "add    r11, r4                \n"
+
+/* Byte n of the word r5 to r6. */
+#define BYTE_0 "sxtb r6, r5 \n"
+#define BYTE_1 "lsls r6, r5, #16 \n asrs r6, r6, #24 \n"
+#define BYTE_2 "lsls r6, r5, #8 \n asrs r6, r6, #24 \n"
+#define BYTE_3 "asrs r6, r5, #24 \n"
+
+/* r0 and r2: rows, r1: weights, r8 to r11: sums, r12: end of the first row. */
+__attribute__((naked)) void kws_multiply_v6m(const int8_t *rows __attribute__((unused)),
+                                             const int8_t *weights __attribute__((unused)),
+                                             int32_t length __attribute__((unused)),
+                                             int32_t sums[2][2] __attribute__((unused)),
+                                             int32_t depth __attribute__((unused)))
+{
+    __asm__ volatile(
+        ".syntax unified               \n"
+        "push   {r4-r7, lr}            \n"
+        "mov    r4, r8                 \n"
+        "mov    r5, r9                 \n"
+        "mov    r6, r10                \n"
+        "mov    r7, r11                \n"
+        "push   {r3-r7}                \n"
+        "ldr    r4, [r3, #0]           \n"
+        "mov    r8, r4                 \n"
+        "ldr    r4, [r3, #4]           \n"
+        "mov    r9, r4                 \n"
+        "ldr    r4, [r3, #8]           \n"
+        "mov    r10, r4                \n"
+        "ldr    r4, [r3, #12]          \n"
+        "mov    r11, r4                \n"
+        "adds   r2, r0, r2             \n"
+        "mov    r12, r2                \n"
+        "ldr    r2, [sp, #40]          \n"
+        "adds   r2, r0, r2             \n"
+        "1:                            \n"
+        "ldr    r5, [r1, #0]           \n"
+        ELEMENT("0", BYTE_0, BYTE_1)
+        ELEMENT("2", BYTE_2, BYTE_3)
+        "ldr    r5, [r1, #4]           \n"
+        ELEMENT("1", BYTE_0, BYTE_1)
+        ELEMENT("3", BYTE_2, BYTE_3)
+        "adds   r0, #4                 \n"
+        "adds   r2, #4                 \n"
+        "adds   r1, #8                 \n"
+        "cmp    r0, r12                \n"
+        "bne    1b                     \n"
+        "ldr    r3, [sp]               \n"
+        "mov    r4, r8                 \n"
+        "str    r4, [r3, #0]           \n"
+        "mov    r4, r9                 \n"
+        "str    r4, [r3, #4]           \n"
+        "mov    r4, r10                \n"
+        "str    r4, [r3, #8]           \n"
+        "mov    r4, r11                \n"
+        "str    r4, [r3, #12]          \n"
+        "pop    {r3-r7}                \n"
+        "mov    r8, r4                 \n"
+        "mov    r9, r5                 \n"
+        "mov    r10, r6                \n"
+        "mov    r11, r7                \n"
+        "pop    {r4-r7, pc}            \n");
+}
+
+#endif

@@ -1,0 +1,51 @@
+"""Before the search: refuse limits that no network can meet, and choose the network to begin with.
+
+Edits are small, and a search has time for a few dozen networks: where it begins matters. It is the largest of a ladder
+of DS-CNNs that keeps the hard limits on the device, as measured before any training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rena_kws.errors import CandidateError, DoesNotFitError, LimitError
+from rena_kws.pipeline import Outcome, Task
+from rena_kws.reward import over_limits
+from rena_kws.spec.architecture import Architecture
+from rena_kws.spec.search_space import SearchSpace, ladder, smallest
+
+Measure = Callable[[Architecture], Outcome]
+"""What a network costs on the device, untrained."""
+
+
+def refuse_impossible_limits(space: SearchSpace, classes: int, task: Task, measure: Measure) -> None:
+    """Measure the least network of the space; what breaks a hard limit there breaks it everywhere: `LimitError`."""
+    hard = [] if task.soft else [limit for limit in task.limits if not limit.at_least]
+    if not hard:
+        return
+    resources = measure(smallest(space, classes, task.front_end.shape)).evaluation.resources
+    for limit in hard:
+        if limit.violation(resources) > 0:
+            raise LimitError(
+                f"no network of the search space meets {limit}: the least possible on "
+                f"{limit.device or task.device} is {resources[limit.resource]:.6g}"
+            )
+
+
+def starting_network(
+    classes: int, task: Task, measure: Measure, may_fit: Callable[[Architecture], bool]
+) -> Architecture:
+    """The first of the ladder that keeps the hard limits; its last where none does."""
+    rungs = ladder(classes, task.front_end.shape)
+    if task.soft or not task.limits:
+        return rungs[0]
+    for network in rungs:
+        if not may_fit(network):
+            continue
+        try:
+            resources = measure(network).evaluation.resources
+        except (CandidateError, DoesNotFitError):
+            continue
+        if not over_limits(task.limits, resources):
+            return network
+    return rungs[-1]
