@@ -175,6 +175,7 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
     padded_bytes = padded_height * padded_width * input_channels
     if window.pad == (0, 0) or padded_bytes > PADDED_IMAGE_BYTES:
         padded_height = padded_width = padded_bytes = 0
+    ring_blocks = _ring_blocks(window, input_channels, channels)
     fields = {
         "dense": dense.fields,
         "batches": batches,
@@ -184,11 +185,14 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
         **window.dilation_fields(),
         "padded_height": padded_height,
         "padded_width": padded_width,
+        "ring_blocks": ring_blocks,
     }
     fields_bytes = -(-DENSE_ROWS * depth_bytes // 4) * 4
-    scratch_bytes = fields_bytes + _dense_scratch_bytes(DENSE_ROWS, depth_bytes) + padded_bytes
+    ring_bytes = ring_blocks * DENSE_ROWS * channels
+    scratch_bytes = fields_bytes + _dense_scratch_bytes(DENSE_ROWS, depth_bytes) + ring_bytes + padded_bytes
+    in_place = operands[:1] if ring_blocks else ()
     function = _kernel("conv2d", dense.fields["output"])
-    return (Call("conv2d", function, "conv2d", fields, operands, (), scratch_bytes, folded_shift=dense.folded_shift),)
+    return (Call("conv2d", function, "conv2d", fields, operands, (), scratch_bytes, in_place, dense.folded_shift),)
 
 
 def _dense_call(dense: _Dense, operands: tuple[int, ...], rows: int) -> Call:
@@ -198,6 +202,18 @@ def _dense_call(dense: _Dense, operands: tuple[int, ...], rows: int) -> Call:
     # Rows are copied to the scratch memory before their outputs are written, which are no longer than they.
     in_place = operands[:1] if rows >= DENSE_ROWS and fields["channels"] <= fields["depth"] else ()
     return Call("dense", function, "dense", fields, operands, (rows,), scratch_bytes, in_place, dense.folded_shift)
+
+
+def _ring_blocks(window: Window, input_channels: int, channels: int) -> int:
+    """Blocks of outputs that have to wait before they may overwrite the input, 0 where they never may.
+
+    Output pixel p takes the place of input pixel p or of one before it, which output p + pad_top · width + pad_left is
+    the last to read.
+    """
+    if window.stride != (1, 1) or window.output != window.image or channels > input_channels:
+        return 0
+    last_reader = DENSE_ROWS - 1 + window.pad[0] * window.output[1] + window.pad[1]
+    return -(-last_reader // DENSE_ROWS) + 1
 
 
 def _padded_image(window: Window) -> tuple[int, int]:

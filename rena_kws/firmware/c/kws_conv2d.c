@@ -10,19 +10,28 @@
 #include "kws_dense_dsp.h"
 #include "kws_dsp.h"
 
-/* Kernel rows are often a few bytes: too short for a call of memcpy to pay. */
+/* memcpy for a few bytes at a time, where a call costs more than the copy; cores with the DSP extension read words
+ * anywhere. */
 static inline void copy(int8_t *to, const int8_t *from, int32_t size)
 {
-    if (size < 64) {
-        for (; size >= 4; size -= 4, to += 4, from += 4) {
-            memcpy(to, from, 4);
-        }
-        while (size-- > 0) {
-            *to++ = *from++;
-        }
-    } else {
-        memcpy(to, from, (size_t)size);
+#if KWS_DSP
+    for (; size >= 16; size -= 16, to += 16, from += 16) {
+        const uint32_t a = kws_load_four(from), b = kws_load_four(from + 4);
+        const uint32_t c = kws_load_four(from + 8), d = kws_load_four(from + 12);
+        kws_store_four(to, a);
+        kws_store_four(to + 4, b);
+        kws_store_four(to + 8, c);
+        kws_store_four(to + 12, d);
     }
+    for (; size >= 4; size -= 4, to += 4, from += 4) {
+        kws_store_four(to, kws_load_four(from));
+    }
+    while (size-- > 0) {
+        *to++ = *from++;
+    }
+#else
+    memcpy(to, from, (size_t)size);
+#endif
 }
 
 static inline void fill(int8_t *to, int32_t value, int32_t size)
@@ -77,24 +86,72 @@ static void gather(const kws_conv2d_params *params, const int8_t *image, int32_t
     }
 }
 
-/* Output pixels from `pixel` on. */
-static inline void convolve(const kws_conv2d_params *params, const int8_t *image, int32_t pixel, int8_t *output,
-                            int8_t *scratch, dense multiply)
+/* Where outputs go. Over the input, block n must wait until no later field reads the pixels in its place: the last few
+ * blocks are kept in a ring. */
+typedef struct {
+    int8_t *output;        /* of the next block to leave the ring */
+    int8_t *ring;          /* 0: outputs go straight to their place */
+    int32_t ring_bytes;
+    int32_t block_bytes;
+    int32_t filled_bytes;  /* of the ring, before it is full */
+    int32_t at;            /* the ring's next block, bytes */
+} sink;
+
+static sink new_sink(const kws_conv2d_params *params, const int8_t *input, int8_t *output, int8_t *ring)
+{
+    const int32_t block_bytes = KWS_DENSE_ROWS * params->dense.channels;
+    const sink to = {output, input == output ? ring : 0, params->ring_blocks * block_bytes, block_bytes, 0, 0};
+    return to;
+}
+
+/* Where the next block may be written. */
+static int8_t *next_block(sink *to)
+{
+    if (!to->ring) {
+        int8_t *const block = to->output;
+        to->output += to->block_bytes;
+        return block;
+    }
+    int8_t *const block = to->ring + to->at;
+    if (to->filled_bytes == to->ring_bytes) {
+        copy(to->output, block, to->block_bytes);
+        to->output += to->block_bytes;
+    } else {
+        to->filled_bytes += to->block_bytes;
+    }
+    to->at = to->at + to->block_bytes == to->ring_bytes ? 0 : to->at + to->block_bytes;
+    return block;
+}
+
+/* Empties the ring, whose last block holds `last_bytes`. */
+static void finish(sink *to, int32_t last_bytes)
+{
+    for (; to->filled_bytes > 0; to->filled_bytes -= to->block_bytes) {
+        const int32_t oldest = to->at - to->filled_bytes;
+        const int8_t *const block = to->ring + (oldest < 0 ? oldest + to->ring_bytes : oldest);
+        const int32_t bytes = to->filled_bytes == to->block_bytes ? last_bytes : to->block_bytes;
+        copy(to->output, block, bytes);
+        to->output += bytes;
+    }
+}
+
+/* Output pixels from `pixel` on. Returns how many bytes the last block has. */
+static inline int32_t convolve(const kws_conv2d_params *params, const int8_t *image, int32_t pixel, sink *to,
+                               int8_t *scratch, dense multiply)
 {
     const int32_t depth = params->dense.depth;
     const int32_t pixels = params->output_height * params->output_width;
     int8_t *const dense_scratch = scratch + (KWS_DENSE_ROWS * depth + 3) / 4 * 4;
-    output += pixel * params->dense.channels;
-    while (pixel < pixels) {
+    int32_t fields = KWS_DENSE_ROWS;
+    for (; pixel < pixels; pixel += fields) {
         const int32_t left = pixels - pixel;
-        const int32_t fields = left < KWS_DENSE_ROWS ? left : KWS_DENSE_ROWS;
+        fields = left < KWS_DENSE_ROWS ? left : KWS_DENSE_ROWS;
         for (int32_t i = 0; i < fields; i++) {
             gather(params, image, pixel + i, scratch + i * depth);
         }
-        multiply(&params->dense, fields, scratch, output, dense_scratch);
-        output += fields * params->dense.channels;
-        pixel += fields;
+        multiply(&params->dense, fields, scratch, next_block(to), dense_scratch);
     }
+    return fields * params->dense.channels;
 }
 
 #if KWS_DSP
@@ -116,7 +173,7 @@ static void unpack_field(const int8_t *from, int32_t pitch, int32_t rows, int32_
 
 /* Output pixels by blocks, for rows of fields of whole words: straight from the image to what the dense kernel reads.
  * Returns how many pixels are done. */
-static int32_t convolve_blocks(const kws_conv2d_params *params, const int8_t *image, int8_t *output, int8_t *scratch)
+static int32_t convolve_blocks(const kws_conv2d_params *params, const int8_t *image, sink *to, int8_t *scratch)
 {
     const int32_t span = params->kernel_width * params->input_channels;
     const int32_t blocks = params->output_height * params->output_width / KWS_DENSE_ROWS;
@@ -144,8 +201,7 @@ static int32_t convolve_blocks(const kws_conv2d_params *params, const int8_t *im
                 y += params->stride_height;
             }
         }
-        kws_dense_dsp_block(&params->dense, words, output);
-        output += KWS_DENSE_ROWS * params->dense.channels;
+        kws_dense_dsp_block(&params->dense, words, next_block(to));
     }
     return blocks * KWS_DENSE_ROWS;
 }
@@ -159,28 +215,17 @@ static void pad_image(const kws_conv2d_params *params, const int8_t *image, int8
     memset(padded, params->input_zero_point, (size_t)(params->padded_height * pitch));
     padded += params->pad_top * pitch + params->pad_left * params->input_channels;
     for (int32_t y = 0; y < params->input_height; y++, image += row_bytes, padded += pitch) {
-        memcpy(padded, image, (size_t)row_bytes);
+        copy(padded, image, row_bytes);
     }
 }
 
-/* One image; `multiply` is kws_dense or kws_dense_portable. */
-static inline void convolve_image(const kws_conv2d_params *params, const int8_t *image, int8_t *output, int8_t *scratch,
-                                  dense multiply)
-{
-    int32_t pixel = 0;
-#if KWS_DSP
-    if (multiply == kws_dense && params->kernel_width * params->input_channels % 4 == 0) {
-        pixel = convolve_blocks(params, image, output, scratch);
-    }
-#endif
-    convolve(params, image, pixel, output, scratch, multiply);
-}
-
+/* `multiply` is kws_dense or kws_dense_portable. */
 static inline void convolve_batches(const kws_conv2d_params *params, const int8_t *input, int8_t *output,
                                     int8_t *scratch, dense multiply)
 {
     const int32_t depth = params->dense.depth;
-    int8_t *const padded = scratch + (KWS_DENSE_ROWS * depth + 3) / 4 * 4 + KWS_DENSE_ROWS * 2 * ((depth + 3) / 4 * 4);
+    int8_t *const ring = scratch + (KWS_DENSE_ROWS * depth + 3) / 4 * 4 + KWS_DENSE_ROWS * 2 * ((depth + 3) / 4 * 4);
+    int8_t *const padded = ring + params->ring_blocks * KWS_DENSE_ROWS * params->dense.channels;
     kws_conv2d_params inner = *params;
     if (params->padded_height) {
         inner.input_height = params->padded_height;
@@ -188,10 +233,19 @@ static inline void convolve_batches(const kws_conv2d_params *params, const int8_
         inner.pad_top = inner.pad_left = 0;
     }
     for (int32_t batch = 0; batch < params->batches; batch++) {
+        sink to = new_sink(params, input, output, ring);
+        const int8_t *image = input;
+        int32_t pixel = 0;
         if (params->padded_height) {
             pad_image(params, input, padded);
+            image = padded;
         }
-        convolve_image(&inner, params->padded_height ? padded : input, output, scratch, multiply);
+#if KWS_DSP
+        if (multiply == kws_dense && params->kernel_width * params->input_channels % 4 == 0) {
+            pixel = convolve_blocks(&inner, image, &to, scratch);
+        }
+#endif
+        finish(&to, convolve(&inner, image, pixel, &to, scratch, multiply));
         input += params->input_height * params->input_width * params->input_channels;
         output += params->output_height * params->output_width * params->dense.channels;
     }

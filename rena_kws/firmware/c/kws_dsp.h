@@ -21,6 +21,11 @@ static inline uint32_t kws_load_four(const int8_t *from)
     return word;
 }
 
+static inline void kws_store_four(int8_t *to, uint32_t four)
+{
+    memcpy(to, &four, sizeof four);
+}
+
 /* Elements 0 and 2, as 16 bits each. */
 static inline int16x2_t kws_even(uint32_t four)
 {
