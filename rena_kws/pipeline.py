@@ -20,7 +20,8 @@ from rena_kws.artifacts import BuiltModel, ConvertedModel, Evaluation, Measureme
 from rena_kws.datasets.base import open_dataset
 from rena_kws.datasets.features import Features, load_features
 from rena_kws.devices import catalogue
-from rena_kws.errors import CandidateError, DoesNotFitError
+from rena_kws.devices.description import Device
+from rena_kws.errors import CandidateError, DoesNotFitError, ModelError
 from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward import Limit, over_limits, reward
@@ -97,7 +98,7 @@ def _evaluate(
 
     from rena_kws.convert.evaluate_int8 import accuracy
     from rena_kws.convert.tflite import Int8TfliteConverter
-    from rena_kws.model.keras_model import build
+    from rena_kws.model.keras_model import build, settle
     from rena_kws.train.trainer import train
 
     training, validation = _worker_data(_DataKey(task))
@@ -105,6 +106,7 @@ def _evaluate(
     keras.utils.set_random_seed(task.seed)
     with clock("convert"):
         built = build(architecture)
+        settle(built, calibration)
         converter = Int8TfliteConverter()
         model = converter.convert(built, calibration)
     with clock("profile"):
@@ -155,27 +157,39 @@ def _to_onnx(
 def measure(architecture: Architecture, model: ConvertedModel, task: Task) -> tuple[Measurement, dict[str, float]]:
     """Profile on the search's device and on every device that a limit names → (the former's measurement, resources).
 
-    Resources of another device carry its name: `cpu:latency_ms`.
+    Resources of another device carry its name: `cpu:latency_ms`. Raises `CandidateError` for a network that a device
+    cannot run.
     """
     price = cost(architecture)
     resources: dict[str, float] = {"params": price.params, "macs": price.macs, "intensity": price.intensity}
     device = catalogue.get(task.device)
-    measurement = profiler_for(device).profile(model, device, None)
+    measurement = _profile(model, device)
     resources |= _device_resources(measurement)
     for name in {limit.device for limit in task.limits if limit.device}:
         other = catalogue.get(name)
-        costs = _device_resources(profiler_for(other).profile(model, other, None))
+        costs = _device_resources(_profile(model, other))
         resources |= {f"{name}:{key}": value for key, value in costs.items()}
     return measurement, resources
+
+
+def _profile(model: ConvertedModel, device: Device) -> Measurement:
+    """A model that a search made and a device refuses is that candidate's failure, not a user's wrong file."""
+    try:
+        return profiler_for(device).profile(model, device, None)
+    except ModelError as error:
+        raise CandidateError(str(error)) from error
 
 
 def measure_untrained(architecture: Architecture, task: Task) -> Outcome:
     """Only the first half of `evaluate`: what a network costs, whatever its weights."""
     from rena_kws.convert.tflite import Int8TfliteConverter
-    from rena_kws.model.keras_model import build
+    from rena_kws.model.keras_model import build, settle
 
     training, _ = _worker_data(_DataKey(task))
-    model = Int8TfliteConverter().convert(build(architecture), _calibration(training))
+    calibration = _calibration(training)
+    built = build(architecture)
+    settle(built, calibration)
+    model = Int8TfliteConverter().convert(built, calibration)
     measurement, resources = measure(architecture, model, task)
     return Outcome(Evaluation("ok", 0.0, None, resources), model, measurement)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from rena_kws.artifacts import BuiltModel
 from rena_kws.spec.architecture import Architecture, Shape
@@ -23,6 +25,19 @@ def build(architecture: Architecture, batch_size: int | None = None) -> BuiltMod
     """
     inputs, outputs = assemble(architecture, _KerasFactory(batch_size))
     return BuiltModel(architecture, keras.Model(inputs, outputs, name=f"kws_{architecture.id}"))
+
+
+def settle(built: BuiltModel, x: NDArray[np.float32]) -> None:
+    """Give every BatchNorm the statistics of `x` (clips, height, width, channels), as training would.
+
+    With its initial ones an untrained deep network passes hardly any signal, and its int8 scales come out near zero.
+    """
+    layers = [layer for layer in built.keras_model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in layers:
+        layer.momentum = 0.0
+    built.keras_model(x, training=True)
+    for layer in layers:
+        layer.momentum = BATCH_NORM_MOMENTUM
 
 
 class _KerasFactory:

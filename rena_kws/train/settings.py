@@ -11,7 +11,8 @@ class Augmentation:
 
     Lengths are frames and coefficients (or mel bands); `noise` and `channel` are in standard deviations of the
     coefficient over the training set. `mixup` is the α of the Beta distribution of mixup (arXiv 1710.09412), the masks
-    are SpecAugment's (arXiv 1904.08779).
+    are SpecAugment's (arXiv 1904.08779). `channel` and the masks were chosen on synthetic voices: trained on four of
+    them, tested on others.
     """
 
     time_shift_frames: int = 5
@@ -19,9 +20,9 @@ class Augmentation:
     time_masks: int = 1
     time_mask_frames: int = 6
     frequency_masks: int = 1
-    frequency_mask_bands: int = 1
+    frequency_mask_bands: int = 2
     noise: float = 0.1
-    channel: float = 0.2
+    channel: float = 0.4
     mixup: float = 0.0
 
 
