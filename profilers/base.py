@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from rena_kws import registry
 from rena_kws.artifacts import ConvertedModel, Measurement
 from rena_kws.devices.description import Device
-from rena_kws.errors import ModelError
+from rena_kws.errors import ModelError, UnavailableError
+
+if TYPE_CHECKING:
+    from rena_kws.firmware.toolchain import Optimize
 
 
 class Profiler(ABC):
@@ -31,6 +34,10 @@ class Profiler(ABC):
         Raises `ModelError` for a file or inputs that cannot be used, `CandidateError` for a network that does not work
         out on the device, `DeviceError` for a device that misbehaves, `UnavailableError` as `unavailable` says.
         """
+
+    def optimized_for(self, goal: Optimize) -> Profiler:
+        """This profiler, compiling for `goal`. Raises `UnavailableError` where it compiles nothing."""
+        raise UnavailableError(f"nothing is compiled for this device, so nothing for {goal}; leave --optimize out")
 
 
 def profiler_for(device: Device) -> Profiler:

@@ -20,6 +20,7 @@ from rena_kws.profilers.base import profiler_for
 if TYPE_CHECKING:
     from rena_kws.datasets.features import Features
     from rena_kws.export.manifest import Manifest
+    from rena_kws.firmware.toolchain import Optimize
     from rena_kws.frontend.settings import FrontEnd
     from rena_kws.search import SearchResult, SearchSettings, Watcher
 
@@ -63,13 +64,18 @@ def search(
     return result, path
 
 
-def profile(model: ModelLike, device: str, inputs: NDArray[Any] | None = None) -> Measurement:
+def profile(
+    model: ModelLike, device: str, inputs: NDArray[Any] | None = None, optimize: Optimize | None = None
+) -> Measurement:
     """Measure a model on a device. `inputs`: a batch in the model's own dtype, first axis the batch; None: zeros.
 
+    `optimize`: what the firmware is compiled for, where the device runs firmware; None leaves it to the profiler.
     Raises `ModelError`, `UnknownNameError`, `UnavailableError`, `DoesNotFitError`.
     """
     target = catalogue.get(device)
     profiler = profiler_for(target)
+    if optimize is not None:
+        profiler = profiler.optimized_for(optimize)
     if reason := profiler.unavailable():
         raise UnavailableError(reason)
     return profiler.profile(_as_model(model), target, inputs)

@@ -124,3 +124,49 @@ def test_reference_models_reach_the_lower_bound(name: str, reference: Callable[.
     data = reference("models", f"{name}_ref_model.tflite").read_bytes()
     result = plan(read_graph(ConvertedModel("tflite", data)))
     assert result.arena_bytes == lower_bound_bytes(distinct_blocks(result))
+
+
+@given(graph=graphs(), allowed=st.lists(st.booleans(), min_size=16, max_size=16))
+def test_in_place_never_costs_a_value_that_is_still_read(graph: Graph, allowed: list[bool]) -> None:
+    """Replay as above, where an operator may overwrite an input of its own: that one must have no later reader."""
+    in_place = {op.index: op.inputs for op in graph.ops if op.name != "RESHAPE" and allowed[op.index]}
+    result = plan(graph, in_place=in_place)
+    owner: dict[int, int] = {}
+
+    def places(index: int) -> range:
+        block = result.tensors[index]
+        return range(block.offset, block.offset + graph.tensors[index].size_bytes)
+
+    roots: dict[int, int] = {}
+
+    def write(index: int) -> None:
+        owner.update(dict.fromkeys(places(index), roots.setdefault(index, index)))
+
+    for index in graph.inputs:
+        write(index)
+    for op in graph.ops:
+        for index in op.inputs:
+            assert all(owner[place] == roots[index] for place in places(index)), f"operator {op.index} reads rubbish"
+        output = op.outputs[0]
+        if op.name == "RESHAPE":
+            roots[output] = roots[op.inputs[0]]
+        else:
+            write(output)
+    for index in graph.outputs:
+        assert all(owner[place] == roots[index] for place in places(index))
+    assert result.arena_bytes >= 0
+
+
+def test_a_chain_in_place_needs_its_largest_tensor_only() -> None:
+    sizes = [320, 320, 160, 160]
+    tensors = tuple(Tensor(i, f"t{i}", (size,), "int8") for i, size in enumerate(sizes))
+    ops = tuple(Op(i, "RELU", (i,), (i + 1,), {}) for i in range(3))
+    assert plan(Graph(tensors, ops, (0,), (3,)), in_place={i: (i,) for i in range(3)}).arena_bytes == 320
+
+
+def test_an_input_with_another_reader_is_not_overwritten() -> None:
+    tensors = tuple(Tensor(i, f"t{i}", (160,), "int8") for i in range(4))
+    ops = (Op(0, "RELU", (0,), (1,), {}), Op(1, "RELU", (1,), (2,), {}), Op(2, "ADD", (0, 2), (3,), {}))
+    result = plan(Graph(tensors, ops, (0,), (3,)), in_place={0: (0,), 1: (1,), 2: (2, 0)})
+    assert result.tensors[1].offset != result.tensors[0].offset, "operator 2 still reads tensor 0"
+    assert result.arena_bytes == 2 * 160

@@ -13,20 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bounded_firmware import BoundedFirmware
 from flatbuffer_models import ModelBuilder
 from host_firmware import MicroInterpreter, assert_equal_to_micro
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
-from rena_kws.artifacts import ConvertedModel
-from rena_kws.devices.catalogue import get
-from rena_kws.profilers.cortex_m.profiler import CortexMProfiler
 
 pytest.importorskip("tflite_micro")
 
 ACTIVATIONS = st.sampled_from([0, 1, 2, 3])  # NONE, RELU, RELU_N1_TO_1, RELU6
-ZERO_POINTS = st.one_of(st.sampled_from([-128, 0, 127]), st.integers(-128, 127))
+ZERO_POINTS = st.one_of(st.sampled_from([-128, -128, 0, 127]), st.integers(-128, 127))
 SCALES = st.floats(1e-3, 0.5).map(lambda x: float(np.float32(x)))
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Case = Callable[[Draw, ModelBuilder], tuple[list[int], int]]
@@ -259,18 +256,21 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compiled")
 
 
-@pytest.fixture(scope="module")
-def profiler() -> CortexMProfiler:
-    return CortexMProfiler()
-
-
-def check(name: str, data: st.DataObject, folder: Path, compiler: str) -> None:
+def draw_model(
+    name: str, data: st.DataObject, inputs_an_example: int = INPUTS_AN_EXAMPLE
+) -> tuple[ModelBuilder, list[int], list[int], list[list[NDArray[np.int8]]]]:
+    """(a model of several independent operators, its inputs, its outputs, values for the inputs)."""
     model = ModelBuilder()
     cases = [CASES[name](data.draw, model) for _ in range(data.draw(st.integers(1, OPS_AN_EXAMPLE)))]
     inputs = [x for xs, _ in cases for x in xs]
     shapes = [model.shape(x) for x in inputs]
-    batches = [[values(data.draw, shape) for shape in shapes] for _ in range(INPUTS_AN_EXAMPLE)]
-    assert_equal_to_micro(model.build(inputs, [y for _, y in cases]), folder, compiler, batches)
+    batches = [[values(data.draw, shape) for shape in shapes] for _ in range(inputs_an_example)]
+    return model, inputs, [y for _, y in cases], batches
+
+
+def check(name: str, data: st.DataObject, folder: Path, compiler: str) -> None:
+    model, inputs, outputs, batches = draw_model(name, data)
+    assert_equal_to_micro(model.build(inputs, outputs), folder, compiler, batches)
 
 
 def limits(examples: int) -> settings:
@@ -290,7 +290,7 @@ def test_operator_is_bit_exact(name: str, compiled: Path, tool: Callable[[str], 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-@limits(60)
+@limits(125)
 @given(data=st.data())
 def test_operator_is_bit_exact_over_many(
     name: str, compiled: Path, tool: Callable[[str], str], data: st.DataObject
@@ -300,19 +300,16 @@ def test_operator_is_bit_exact_over_many(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4"])
-@pytest.mark.parametrize("name", ["conv_2d", "depthwise_conv_2d", "fully_connected"])
-@limits(12)
+@pytest.mark.parametrize("name", CASES)
+@limits(16)
 @given(data=st.data())
-def test_operator_is_bit_exact_on_emulated_cores(
-    name: str, core: str, profiler: CortexMProfiler, data: st.DataObject
+def test_operator_is_bit_exact_and_stays_in_its_memory_on_emulated_cores(
+    name: str, core: str, data: st.DataObject
 ) -> None:
-    """The kernels with a path of their own for the DSP extension, on a core that has it and on one that lacks it."""
-    model = ModelBuilder()
-    (x,), y = CASES[name](data.draw, model)
-    assume(model.shape(x)[0] == model.shape(y)[0] == 1)
-    image = model.build([x], [y])
-    inputs = [values(data.draw, model.shape(x)) for _ in range(3)]
-    measurement = profiler.profile(ConvertedModel("tflite", image), get(core), np.concatenate(inputs))
-    micro = MicroInterpreter(image)
-    expected = np.concatenate([micro([sample], 1)[0] for sample in inputs])
-    np.testing.assert_array_equal(measurement.outputs.reshape(expected.shape), expected)
+    """The machine code of a core with the DSP extension and of one with neither it nor unaligned access."""
+    model, inputs, outputs, batches = draw_model(name, data, inputs_an_example=2)
+    image = model.build(inputs, outputs)
+    bounded, micro = BoundedFirmware(image, core), MicroInterpreter(image)
+    for batch in batches:
+        for index, (ours, theirs) in enumerate(zip(bounded(batch), micro(batch, len(outputs)), strict=True)):
+            np.testing.assert_array_equal(ours, theirs, err_msg=f"output {index}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -43,6 +43,9 @@ class CortexMProfiler(Profiler):
         if missing:
             return f"the emulated Cortex-M needs packages that are missing: pip install {' '.join(missing)}"
         return self.toolchain.unavailable()
+
+    def optimized_for(self, goal: Optimize) -> CortexMProfiler:
+        return replace(self, optimize=goal)
 
     def profile(self, model: ConvertedModel, device: Device, inputs: NDArray[Any] | None = None) -> Measurement:
         from rena_kws.firmware.emit import generate

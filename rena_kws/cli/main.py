@@ -19,6 +19,7 @@ from rena_kws.errors import RenaError, UnknownNameError
 COMMANDS = {
     "search": "find a network for keywords, a device and limits, and export it",
     "profile": "measure a model on a device",
+    "bench": "set the firmware of models beside other engines' figures",
     "export": "write a run's winner or a model as C, TFLite or ONNX",
     "evaluate": "accuracy of a model on a dataset",
     "report": "show a run again",

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from rena_kws.artifacts import Measurement
+
+
+def add_optimize(parser: argparse.ArgumentParser) -> None:
+    """--optimize, for commands that compile firmware."""
+    parser.add_argument(
+        "--optimize",
+        choices=("speed", "balanced", "size"),
+        help="what the compiler aims at (default: balanced; hot loops are assembly where a core has the DSP extension)",
+    )
 
 
 def print_json(data: Any) -> None:
@@ -41,12 +51,15 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
     if measurement.energy_uj is not None:
         lines.append(f"  energy {measurement.energy_uj:,.1f} µJ (estimated)")
     if layers and measurement.layers:
-        rows = [
-            (cost.op, cost.macs, cost.cycles, _per_mac(cost.cycles, cost.macs), cost.name)
-            for cost in measurement.layers
-        ]
-        lines.append(table(("op", "MACs", "cycles", "cycles/MAC", "layer"), rows))
+        lines.append(layer_table(measurement))
     return "\n".join(lines)
+
+
+def layer_table(measurement: Measurement) -> str:
+    rows = [
+        (cost.op, cost.macs, cost.cycles, _per_mac(cost.cycles, cost.macs), cost.name) for cost in measurement.layers
+    ]
+    return table(("op", "MACs", "cycles", "cycles/MAC", "layer"), rows)
 
 
 def _per_mac(cycles: int | None, macs: int) -> float | None:

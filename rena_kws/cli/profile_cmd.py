@@ -11,12 +11,15 @@ from rena_kws.errors import ModelError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from rena_kws.cli.output import add_optimize
+
     parser.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file, or a run")
     parser.add_argument("--device", default="cortex-m", help="see `rena-kws devices` (default: %(default)s)")
     parser.add_argument(
         "--inputs", type=Path, metavar="F.npy", help="a batch in the model's own dtype (default: one of zeros)"
     )
     parser.add_argument("--outputs", type=Path, metavar="G.npy", help="write what the device computed")
+    add_optimize(parser)
     parser.add_argument("--layers", action="store_true", help="cost by layer")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -27,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     from rena_kws.api import profile
     from rena_kws.cli.output import describe_measurement, print_json
 
-    measurement = profile(arguments.model, arguments.device, _read_inputs(arguments.inputs))
+    measurement = profile(arguments.model, arguments.device, _read_inputs(arguments.inputs), arguments.optimize)
     if arguments.outputs:
         aside = arguments.outputs.with_name(f".{arguments.outputs.name}.{os.getpid()}")
         with open(aside, "wb") as file:

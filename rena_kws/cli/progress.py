@@ -9,15 +9,20 @@ if TYPE_CHECKING:
     from rena_kws.search import Progress
 
 
+def status(text: str) -> None:
+    """What goes on at the moment, over what stood there; an empty text clears the line."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K" + text[:110])
+        sys.stderr.flush()
+
+
 class ProgressLine:
     def __init__(self, minutes: float | None) -> None:
         self._minutes = minutes
         self._live = sys.stderr.isatty()
 
     def __call__(self, progress: Progress) -> None:
-        if self._live:
-            sys.stderr.write("\r\x1b[K" + self.text(progress)[:110])
-            sys.stderr.flush()
+        status(self.text(progress))
 
     def close(self) -> None:
         """End the line, so that what is printed next has one of its own."""

@@ -16,7 +16,7 @@ from rena_kws.errors import ModelError
 from rena_kws.firmware.emit_c import comment, constant, initializer
 from rena_kws.firmware.emit_header import header
 from rena_kws.firmware.graph import Graph, Op, Tensor, read_graph
-from rena_kws.firmware.lower import lower
+from rena_kws.firmware.lower import lower_all
 from rena_kws.firmware.memory_plan import MemoryPlan, plan
 from rena_kws.firmware.operands import Call
 
@@ -36,10 +36,8 @@ def generate(model: ConvertedModel, name: str = "kws_model") -> Firmware:
 
 
 def _generate(graph: Graph, name: str) -> Firmware:
-    calls, folded_shift = _lower_all(graph)
-    scratch = {index: max((call.scratch_bytes or 0 for call in group), default=0) for index, group in calls.items()}
-    in_place = {index: group[0].in_place for index, group in calls.items() if len(group) == 1}
-    memory = plan(graph, scratch, in_place)
+    calls, folded_shift = lower_all(graph)
+    memory = plan_calls(graph, calls)
     steps = [(op, calls[op.index]) for op in graph.ops if calls[op.index]]
     layers = tuple(
         FirmwareLayer(_layer_symbol(name, position), _layer_name(graph, op), op.name, graph.macs(op))
@@ -56,22 +54,11 @@ def _generate(graph: Graph, name: str) -> Firmware:
     return Firmware(name, sources, memory.arena_bytes, inputs, outputs, layers)
 
 
-def _lower_all(graph: Graph) -> tuple[dict[int, tuple[Call, ...]], int]:
-    """Operator → calls, and the one KWS_FOLDED_SHIFT with which most outputs are folded."""
-    alone = {op.index: lower(graph, op) for op in graph.ops}
-    shifts = {call.folded_shift for group in alone.values() for call in group if call.folded_shift is not None}
-    if len(shifts) < 2:
-        return alone, max(shifts, default=1)
-
-    def folded(calls: dict[int, tuple[Call, ...]]) -> int:
-        return sum(
-            graph.tensors[op.outputs[0]].elements
-            for op in graph.ops
-            if any(call.folded_shift is not None for call in calls[op.index])
-        )
-
-    options = [({op.index: lower(graph, op, shift) for op in graph.ops}, shift) for shift in sorted(shifts)]
-    return max(options, key=lambda option: folded(option[0]))
+def plan_calls(graph: Graph, calls: Mapping[int, Sequence[Call]]) -> MemoryPlan:
+    """The arena for a network's kernel calls, by operator."""
+    scratch = {index: max((call.scratch_bytes or 0 for call in group), default=0) for index, group in calls.items()}
+    in_place = {index: group[0].in_place for index, group in calls.items() if len(group) == 1}
+    return plan(graph, scratch, in_place)
 
 
 def _layer_symbol(name: str, position: int) -> str:

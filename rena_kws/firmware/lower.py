@@ -27,3 +27,21 @@ def lower(graph: Graph, op: Op, folded_shift: int | None = None) -> tuple[Call, 
         where = f"operator {op.index} {op.name}, which gives tensor {tensor.label},"
         raise ModelError(f"{where} is not supported; supported are {supported}")
     return _LOWERINGS[op.name](Operands(graph, op, folded_shift))
+
+
+def lower_all(graph: Graph) -> tuple[dict[int, tuple[Call, ...]], int]:
+    """Operator → calls, and the one KWS_FOLDED_SHIFT with which most outputs are folded."""
+    alone = {op.index: lower(graph, op) for op in graph.ops}
+    shifts = {call.folded_shift for group in alone.values() for call in group if call.folded_shift is not None}
+    if len(shifts) < 2:
+        return alone, max(shifts, default=1)
+
+    def folded(calls: dict[int, tuple[Call, ...]]) -> int:
+        return sum(
+            graph.tensors[op.outputs[0]].elements
+            for op in graph.ops
+            if any(call.folded_shift is not None for call in calls[op.index])
+        )
+
+    options = [({op.index: lower(graph, op, shift) for op in graph.ops}, shift) for shift in sorted(shifts)]
+    return max(options, key=lambda option: folded(option[0]))

@@ -77,8 +77,9 @@ class Target:
     ram_origin: int = 0x20000000
 
     @property
-    def has_dsp(self) -> bool:
-        return self.dsp or self.core in ("cortex-m4", "cortex-m7")
+    def has_assembly_loops(self) -> bool:
+        """Whether the kernels' inner loops are assembly on this core."""
+        return self.dsp or self.core in ("cortex-m0plus", "cortex-m4", "cortex-m7")
 
 
 class Toolchain(ABC):
@@ -116,8 +117,8 @@ class Toolchain(ABC):
 
 
 def _level(target: Target, optimize: Optimize) -> tuple[str, ...]:
-    """With the DSP extension the inner loops are assembly: what is left to the compiler may be small."""
-    return _SIZE if optimize == "balanced" and target.has_dsp else _LEVELS[optimize]
+    """Where the inner loops are assembly, what is left to the compiler may as well be small."""
+    return _SIZE if optimize == "balanced" and target.has_assembly_loops else _LEVELS[optimize]
 
 
 class ZigToolchain(Toolchain):

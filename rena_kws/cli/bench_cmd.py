@@ -1,0 +1,91 @@
+"""rena-kws bench: our firmware beside other engines on the same networks and cores."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rena_kws.artifacts import Measurement
+
+CORES = "cortex-m4,cortex-m33,cortex-m7,cortex-m0plus"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from rena_kws.cli.output import add_optimize
+
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help=".tflite files")
+    parser.add_argument(
+        "--device", default=CORES, metavar="A,B,…", help="devices, see `rena-kws devices` (default: %(default)s)"
+    )
+    add_optimize(parser)
+    parser.add_argument("--layers", action="store_true", help="cost by layer too")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from rena_kws.api import profile
+    from rena_kws.cli.output import print_json
+    from rena_kws.cli.progress import status
+
+    devices = [name for name in arguments.device.split(",") if name]
+    results = []
+    for model in arguments.models:
+        for device in devices:
+            status(f"profiling {model.name} on {device}")
+            results.append((model, device, profile(model, device, optimize=arguments.optimize)))
+    status("")
+    if arguments.json:
+        print_json([_as_json(model, measurement) for model, _, measurement in results])
+        return
+    for model in arguments.models:
+        ours = [(device, measurement) for path, device, measurement in results if path == model]
+        print(_describe(model, ours, arguments.layers), end="\n\n")
+
+
+def _macs(measurement: Measurement) -> int:
+    return sum(layer.macs for layer in measurement.layers)
+
+
+def _as_json(model: Path, measurement: Measurement) -> dict[str, Any]:
+    from rena_kws.anchors import BENCHMARKS
+
+    benchmark = BENCHMARKS.get(_macs(measurement))
+    anchors = [vars(anchor) for anchor in benchmark.anchors] if benchmark else []
+    return {"model": str(model), "macs": _macs(measurement), **measurement.as_json(), "anchors": anchors}
+
+
+def _describe(model: Path, ours: list[tuple[str, Measurement]], layers: bool) -> str:
+    """One table a model: for each device our row, and below it those of the engines on the same core."""
+    from rena_kws.anchors import BENCHMARKS
+    from rena_kws.cli.output import layer_table, table
+    from rena_kws.devices import catalogue
+
+    macs = _macs(ours[0][1])
+    benchmark = BENCHMARKS.get(macs)
+    lines = [f"{model.name}: {benchmark.title if benchmark else 'no published figures'}, {macs:,} MACs"]
+    rows: list[tuple[object, ...]] = []
+    for device, measurement in ours:
+        cycles = measurement.cycles
+        memory = measurement.ram_bytes, measurement.flash_bytes
+        rows.append((device, "rena-kws", _millions(cycles), _ratio(cycles, macs), None, *memory, measurement.how))
+        core = catalogue.get(device).core
+        for anchor in benchmark.anchors if benchmark else ():
+            if anchor.core == core:
+                figures = _millions(anchor.cycles), _ratio(anchor.cycles, macs), _ratio(anchor.cycles, cycles)
+                how = f"{anchor.how}, published"
+                rows.append(("", anchor.engine, *figures, anchor.ram_bytes, anchor.flash_bytes, how))
+    lines.append(table(("device", "engine", "Mcycles", "cycles/MAC", "× ours", "RAM", "flash", "how"), rows))
+    if layers:
+        for device, measurement in ours:
+            lines += ["", f"{device}, by layer:", layer_table(measurement)]
+    return "\n".join(lines)
+
+
+def _millions(cycles: int | None) -> float | None:
+    return None if cycles is None else cycles / 1e6
+
+
+def _ratio(a: int | None, b: int | None) -> float | None:
+    return a / b if a and b else None
