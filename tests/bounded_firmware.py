@@ -7,6 +7,7 @@ an unaligned access on a core that has none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from rena_kws.profilers.cortex_m.image import read_image
 FLASH, RAM, RETURN = 0x08000000, 0x20000000, 0x0FFFF000
 FLASH_BYTES, RAM_BYTES = 1 << 20, 1 << 18
 CPU_MODELS = {"cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0, "cortex-m4": arm.UC_CPU_ARM_CORTEX_M4}
+IT_BITS = 0x0600FC00
 Ranges = list[tuple[int, int]]
 
 
@@ -64,7 +66,8 @@ class BoundedFirmware:
             assert function is not None
             allowed = _Layer(f"layer {position} ({op.name})")
             allowed.writes = _blocks(graph, memory, op.outputs) + _scratch(memory, op)
-            allowed.reads = allowed.writes + _blocks(graph, memory, op.inputs) + _constants(objects, position)
+            allowed.reads = allowed.writes + _blocks(graph, memory, op.inputs)
+            allowed.reads += _constants(objects, position, self.firmware.sources[f"{name}.c"])
             self._layers[function.start] = allowed
 
     def __call__(self, inputs: Sequence[NDArray[np.int8]]) -> list[NDArray[np.int8]]:
@@ -106,6 +109,10 @@ class _Watch:
         self.layer = self.layers.get(address, self.layer)
 
     def on_access(self, uc: Any, access: int, address: int, size: int, _value: int, _user: object) -> None:
+        # unicorn leaves the state of an IT block set after a watched load in it; see tracer.c.
+        state = uc.reg_read(arm.UC_ARM_REG_XPSR)
+        if state & IT_BITS:
+            uc.reg_write(arm.UC_ARM_REG_XPSR, state & ~IT_BITS)
         if self.aligned and address % size:
             self.complaints.append(f"{size} bytes at {address:#x}: this core faults on unaligned accesses")
         if self.arena_end <= address < RAM + RAM_BYTES or self.layer is None:
@@ -129,14 +136,21 @@ def _scratch(memory: MemoryPlan, op: Op) -> Ranges:
     return [(RAM + block.offset, RAM + block.offset + block.size_bytes)] if block else []
 
 
-def _constants(objects: Sequence[tuple[str, int, int]], position: int) -> Ranges:
-    """The constants of a layer and those of the kernels themselves; code may read what lies between its functions."""
-    own = [
+def _constants(objects: Sequence[tuple[str, int, int]], position: int, source: str) -> Ranges:
+    """The constants of a layer and those of the kernels themselves; code may read what lies between its functions.
+
+    The compiler keeps one of several equal constants, under any of their names: for one that is missing, every other
+    layer's of its size is allowed.
+    """
+    own = re.findall(rf"const (\w+) (layer_{position}_\w+)\[(\d+)\]", source)
+    found = {name for name, _, _ in objects}
+    item_bytes = {"int8_t": 1, "int32_t": 4}
+    merged = {item_bytes.get(kind, 20) * int(count) for kind, name, count in own if name not in found}
+    return [
         (start, end)
         for name, start, end in objects
-        if not name.startswith("layer_") or name.startswith((f"layer_{position}_", f"layer_{position}."))
+        if not name.startswith("layer_") or name.startswith(f"layer_{position}_") or end - start in merged
     ]
-    return own
 
 
 def _objects(path: Path) -> list[tuple[str, int, int]]:

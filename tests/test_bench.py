@@ -36,9 +36,7 @@ def test_marks_are_kept(name: str, device: str, reference: Reference, capsys: py
     assert result["macs"] in BENCHMARKS
 
 
-def test_table_has_our_row_and_those_of_the_same_core(
-    reference: Reference, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_table_has_our_row_and_those_of_the_same_core(reference: Reference, capsys: pytest.CaptureFixture[str]) -> None:
     model = reference("models", "kws_ref_model.tflite")
     assert main(["bench", str(model), "--device", "cortex-m0plus", "--layers"]) == 0
     shown = capsys.readouterr().out

@@ -118,3 +118,25 @@ def test_profile_and_bundle_agree_on_the_test_vectors(bundle: Path, model: Conve
     inputs, outputs = (np.array([int(value) for value in re.findall(r"-?\d+", body)], np.int8) for body in bodies)
     measurement = api.profile(model, "cortex-m0plus", inputs.reshape(8, 8, 6, 1))  # a core without DSP
     np.testing.assert_array_equal(measurement.outputs.ravel(), outputs)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_sanitizers_have_nothing_to_say(bundle: Path, compiler: str, tool: Tool) -> None:
+    assert "0 values differ" in sanitized(bundle, tool("make"), tool(compiler))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kws", "ic", "ad"])
+def test_sanitizers_have_nothing_to_say_of_the_reference_models(
+    name: str, reference: Callable[..., Path], tool: Tool, tmp_path: Path
+) -> None:
+    bundle = api.export(reference("models", f"{name}_ref_model.tflite"), "c", tmp_path / name)
+    assert "0 values differ" in sanitized(bundle, tool("make"), tool("gcc"))
+
+
+def sanitized(folder: Path, make: str, compiler: str) -> str:
+    """What the host test prints when addresses and undefined behaviour are watched; the first finding ends it."""
+    flags = "CFLAGS=-g -O1 -std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all"
+    done = subprocess.run([make, "-C", str(folder), "test", f"CC={compiler}", flags], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -65,7 +65,15 @@ static void multiply_two_rows(const int8_t *rows, const int8_t *weights, int32_t
 
 static void multiply_one_row(const int8_t *row, const int8_t *weights, int32_t depth, block *sums)
 {
+#if KWS_V6M
+    const int32_t whole = depth / 4 * 4;
+    if (whole) {
+        kws_multiply_row_v6m(row, weights, whole, sums->sum[0]);
+    }
+    multiply(row + whole, 1, weights + whole * 2, depth - whole, 0, sums);
+#else
     multiply(row, 1, weights, depth, 0, sums);
+#endif
 }
 
 static void finish(const kws_requantization *output, const kws_channels *record, int pair, const int32_t *sums,

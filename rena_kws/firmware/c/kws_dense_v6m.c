@@ -86,4 +86,51 @@ __attribute__((naked)) void kws_multiply_v6m(const int8_t *rows __attribute__((u
         "pop    {r4-r7, pc}            \n");
 }
 
+/* Elements `first` and `first` + 2 of the row in r0, whose weights are the bytes of r5; sums in r3 and r2. */
+#define TWO_ELEMENTS(first, second)      \
+    "movs   r7, #" first "         \n"  \
+    "ldrsb  r4, [r0, r7]           \n"  \
+    BYTE_0                               \
+    "muls   r6, r4                 \n"  \
+    "adds   r3, r3, r6             \n"  \
+    BYTE_1                               \
+    "muls   r6, r4                 \n"  \
+    "adds   r2, r2, r6             \n"  \
+    "movs   r7, #" second "        \n"  \
+    "ldrsb  r4, [r0, r7]           \n"  \
+    BYTE_2                               \
+    "muls   r6, r4                 \n"  \
+    "adds   r3, r3, r6             \n"  \
+    BYTE_3                               \
+    "muls   r6, r4                 \n"  \
+    "adds   r2, r2, r6             \n"
+
+/* r0: row, r1: weights, r3 and r2: sums, r12: end of the row. */
+__attribute__((naked)) void kws_multiply_row_v6m(const int8_t *row __attribute__((unused)),
+                                                 const int8_t *weights __attribute__((unused)),
+                                                 int32_t length __attribute__((unused)),
+                                                 int32_t sums[2] __attribute__((unused)))
+{
+    __asm__ volatile(
+        ".syntax unified               \n"
+        "push   {r3-r7, lr}            \n"
+        "adds   r2, r0, r2             \n"
+        "mov    r12, r2                \n"
+        "ldr    r2, [r3, #4]           \n"
+        "ldr    r3, [r3, #0]           \n"
+        "1:                            \n"
+        "ldr    r5, [r1, #0]           \n"
+        TWO_ELEMENTS("0", "2")
+        "ldr    r5, [r1, #4]           \n"
+        TWO_ELEMENTS("1", "3")
+        "adds   r0, #4                 \n"
+        "adds   r1, #8                 \n"
+        "cmp    r0, r12                \n"
+        "bne    1b                     \n"
+        "ldr    r4, [sp]               \n"
+        "str    r3, [r4, #0]           \n"
+        "str    r2, [r4, #4]           \n"
+        "pop    {r3-r7, pc}            \n");
+}
+
 #endif
