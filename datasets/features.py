@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from rena_kws.datasets.augment import Augmentation, augment
 from rena_kws.datasets.base import CLIP_SAMPLES, SAMPLE_RATE_HZ, Clip, Dataset, Progress, check_labels, check_split
 from rena_kws.errors import DatasetError
+from rena_kws.files import replacing
 from rena_kws.frontend.features import compute
 from rena_kws.frontend.settings import FrontEnd
 
@@ -136,17 +136,11 @@ def _read(path: Path, labels: tuple[str, ...]) -> Features | None:
 
 
 def _write(path: Path, features: Features) -> None:
-    """Written aside, then renamed: another process sees the whole file or none."""
-    aside = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as aside, open(aside, "wb") as file:
             np.savez(file, x=features.x, y=features.y, speakers=np.array(features.speakers, dtype=np.str_))
-        os.replace(aside, path)
     except OSError as error:
-        if aside:
-            Path(aside).unlink(missing_ok=True)
         raise DatasetError(
             f"the feature cache {path.parent} cannot be written ({error.strerror or error}): "
             "free some space, or name another folder in RENA_KWS_CACHE"

@@ -9,14 +9,13 @@ RUN/report.html
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from rena_kws.errors import RunFolderError
+from rena_kws.files import replacing
 from rena_kws.store import JournalStore
 
 SCHEMA_VERSION = 1
@@ -63,14 +62,11 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write aside, then rename: a reader sees the old file or the new one, never half of one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    """The whole file or none of it; raises `RunFolderError`."""
     try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
+        with replacing(path) as aside:
+            aside.write_text(text, encoding="utf-8")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
         raise RunFolderError(f"cannot write {path}: {error.strerror}") from error
 
 

@@ -11,14 +11,15 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from rena_kws import registry
 from rena_kws.artifacts import Evaluation
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
-from rena_kws.errors import CandidateError, LimitError, RenaError, WorkerLostError
+from rena_kws.errors import RenaError
+from rena_kws.finalists import final_task, finalists, outcome_of, score_on_test, train_finalists
 from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
@@ -195,7 +196,7 @@ class _Search:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                self._record(controller, running.pop(future), _evaluation(future))
+                self._record(controller, running.pop(future), outcome_of(future).evaluation)
 
     def _may_start(self, started: int) -> bool:
         """Whether one more trial is asked for, and ends before the finalists' time begins."""
@@ -216,45 +217,15 @@ class _Search:
         best = max(good, default=None)
         self.watch(Progress("searching", self.clock.elapsed_s, trial, len(self.trials), len(good), best))
 
-    def _final_task(self, trial: Trial) -> Task:
-        """A finalist takes the time that is left, but never less than its trial had: it would come out worse."""
-        training = self.task.training
-        if (remaining_s := self.clock.remaining_s) is not None:
-            seconds = trial.evaluation.seconds
-            trial_s = seconds.get("train", 0.0)
-            rest_s = sum(seconds.values()) - trial_s  # conversion and profiles come again, and twice
-            training = replace(training, max_seconds=max(10.0, trial_s, remaining_s - 2 * rest_s))
-        return replace(self.task, training=training, train_clips=self.settings.final_clips)
-
     def _finish(self) -> SearchResult:
-        """Train the best few for longer, in parallel, and take the one that is best on validation within the limits."""
-        ranked = sorted(
-            (trial for trial in self.trials if trial.evaluation.status == "ok"),
-            key=lambda trial: (-trial.evaluation.reward, trial.number),
-        )
-        if not ranked:
-            raise LimitError(_why_none(self.trials))
+        best = finalists(self.trials, max(2, self.settings.workers))
         self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
-        count = max(2, self.settings.workers)
-        best = _distinct(ranked)[:count]
-        finalists = [trial.proposal.architecture for trial in best]
-        futures = [self.pool.submit(evaluate, t.proposal.architecture, self._final_task(t), True) for t in best]
-        outcomes = [_outcome(future) for future in futures]
-        good = [(a, o) for a, o in zip(finalists, outcomes, strict=True) if o.evaluation.status == "ok"]
-        if not good:
-            raise LimitError("no finalist kept the limits after training: " + outcomes[0].evaluation.reason)
-        architecture, outcome = max(good, key=lambda pair: pair[1].evaluation.reward)
+        remaining_s, clips = self.clock.remaining_s, self.settings.final_clips
+        tasks = [(trial, final_task(self.task, trial, clips, remaining_s)) for trial in best]
+        architecture, outcome = train_finalists(tasks, self.pool)
         test_accuracy = self.pool.submit(score_on_test, outcome, self.task).result()
         self.watch(Progress("done", self.clock.elapsed_s, None, len(self.trials)))
         return SearchResult(architecture, outcome, test_accuracy, self.labels, self.trials)
-
-
-def score_on_test(outcome: Outcome, task: Task) -> float:
-    """int8 accuracy of the winner on the test split, looked at for the first time."""
-    from rena_kws.convert.evaluate_int8 import accuracy
-
-    assert outcome.model is not None
-    return accuracy(outcome.model, task.features("test"))[0]
 
 
 def _task(settings: SearchSettings) -> Task:
@@ -275,32 +246,6 @@ def _task(settings: SearchSettings) -> Task:
         seed=settings.seed,
         threads=max(1, (os.cpu_count() or 1) // settings.workers),
     )
-
-
-def _evaluation(future: Future[Outcome]) -> Evaluation:
-    return _outcome(future).evaluation
-
-
-def _outcome(future: Future[Outcome]) -> Outcome:
-    """What the worker says; one that was lost costs its trial only. Whatever else goes wrong ends the search."""
-    try:
-        return future.result()
-    except (WorkerLostError, CandidateError) as error:
-        return Outcome(Evaluation("failed", 0.0, reason=str(error)))
-
-
-def _distinct(ranked: list[Trial]) -> list[Trial]:
-    """The best trial of each network, in order."""
-    first: dict[str, Trial] = {}
-    for trial in ranked:
-        first.setdefault(trial.proposal.architecture.id, trial)
-    return list(first.values())
-
-
-def _why_none(trials: list[Trial]) -> str:
-    reasons = [trial.evaluation.reason for trial in trials if trial.evaluation.reason]
-    last = f"; the last one: {reasons[-1]}" if reasons else ""
-    return f"none of {len(trials)} candidates kept the limits{last}; give it more --minutes or wider limits"
 
 
 class _Clock:

@@ -14,7 +14,7 @@ from rena_kws.spec.cost_graph import cost
 from rena_kws.spec.search_space import SearchSpace, seed_architecture
 
 keras = pytest.importorskip("keras")
-from rena_kws.model.keras_model import build  # noqa: E402
+from rena_kws.model.keras_model import BATCH_NORM_MOMENTUM, build, settle  # noqa: E402
 
 EVERY_KIND = Architecture(
     5,
@@ -91,3 +91,21 @@ def test_equal_seeds_build_equal_weights() -> None:
         keras.utils.set_random_seed(3)
         weights.append(build(seed_architecture(12)).keras_model.get_weights())
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_settled_statistics_let_a_deep_network_pass_its_signal() -> None:
+    """With the initial statistics, 12 untrained layers leave next to nothing of their input."""
+    first = Layer("conv2d", (0,), kernel_h=3, kernel_w=3, stride=(2, 2), channels=8)
+    rest = tuple(Layer("conv2d", (i,), kernel_h=3, kernel_w=3, stride=(1, 1), channels=8) for i in range(1, 12))
+    architecture = Architecture(4, (first, *rest))
+    x = np.random.default_rng(0).normal(3.0, 5.0, (64, 49, 10, 1)).astype(np.float32)
+    keras.utils.set_random_seed(1)
+    built = build(architecture)
+    settle(built, x)
+    normalised = [layer for layer in built.keras_model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert all(layer.momentum == BATCH_NORM_MOMENTUM for layer in normalised)
+    outputs = keras.Model(built.keras_model.input, [layer.output for layer in normalised])(x, training=False)
+    for output in outputs:
+        values = np.asarray(output)
+        np.testing.assert_allclose(values.mean(axis=(0, 1, 2)), 0, atol=0.02)
+        np.testing.assert_allclose(values.std(axis=(0, 1, 2)), 1, atol=0.05)

@@ -17,10 +17,11 @@ import pytest
 
 from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement
 from rena_kws.errors import LimitError, RunFolderError, WorkerLostError
+from rena_kws.finalists import score_on_test
 from rena_kws.pipeline import Outcome, evaluate, measure_untrained
 from rena_kws.reward import parse_limit
 from rena_kws.run_folder import RunFolder
-from rena_kws.search import SearchSettings, run_search, score_on_test
+from rena_kws.search import SearchSettings, run_search
 from rena_kws.store import JournalStore
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     from rena_kws.api import profile
     from rena_kws.cli.output import describe_measurement, print_json
+    from rena_kws.files import replacing
 
     measurement = profile(arguments.model, arguments.device, _read_inputs(arguments.inputs), arguments.optimize)
     if arguments.outputs:
-        aside = arguments.outputs.with_name(f".{arguments.outputs.name}.{os.getpid()}")
-        with open(aside, "wb") as file:
+        with replacing(arguments.outputs) as aside, open(aside, "wb") as file:
             np.save(file, measurement.outputs)
-        os.replace(aside, arguments.outputs)
     if arguments.json:
         print_json(measurement.as_json())
     else:

@@ -1,0 +1,76 @@
+"""After the search: the best few networks are trained for longer, and the best of them within the limits wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+
+from rena_kws.artifacts import Evaluation
+from rena_kws.errors import CandidateError, LimitError, WorkerLostError
+from rena_kws.pipeline import Outcome, Task, evaluate
+from rena_kws.spec.architecture import Architecture
+from rena_kws.store import Trial
+
+LEAST_TRAINING_S = 10.0
+
+
+def finalists(trials: Iterable[Trial], count: int) -> list[Trial]:
+    """The best trial of each of the best `count` networks. Raises `LimitError` where no trial kept the limits."""
+    trials = list(trials)
+    ranked = sorted(
+        (trial for trial in trials if trial.evaluation.status == "ok"),
+        key=lambda trial: (-trial.evaluation.reward, trial.number),
+    )
+    if not ranked:
+        raise LimitError(_why_none(trials))
+    first: dict[str, Trial] = {}
+    for trial in ranked:
+        first.setdefault(trial.proposal.architecture.id, trial)
+    return list(first.values())[:count]
+
+
+def final_task(task: Task, trial: Trial, clips: int, remaining_s: float | None) -> Task:
+    """A finalist takes the time that is left, but never less than its trial had: it would come out worse."""
+    training = task.training
+    if remaining_s is not None:
+        seconds = trial.evaluation.seconds
+        trial_s = seconds.get("train", 0.0)
+        rest_s = sum(seconds.values()) - trial_s  # conversion and profiles come again, and twice
+        training = replace(training, max_seconds=max(LEAST_TRAINING_S, trial_s, remaining_s - 2 * rest_s))
+    return replace(task, training=training, train_clips=clips)
+
+
+def train_finalists(best: Iterable[tuple[Trial, Task]], pool: Executor) -> tuple[Architecture, Outcome]:
+    """Train in parallel; the winner is the best on validation of those that keep every limit on their final profile."""
+    futures = [
+        (trial.proposal.architecture, pool.submit(evaluate, trial.proposal.architecture, task, True))
+        for trial, task in best
+    ]
+    outcomes = [(architecture, outcome_of(future)) for architecture, future in futures]
+    good = [pair for pair in outcomes if pair[1].evaluation.status == "ok"]
+    if not good:
+        raise LimitError("no finalist kept the limits after training: " + outcomes[0][1].evaluation.reason)
+    return max(good, key=lambda pair: pair[1].evaluation.reward)
+
+
+def outcome_of(future: Future[Outcome]) -> Outcome:
+    """What the worker says; one that was lost costs its candidate only. Whatever else goes wrong ends the search."""
+    try:
+        return future.result()
+    except (WorkerLostError, CandidateError) as error:
+        return Outcome(Evaluation("failed", 0.0, reason=str(error)))
+
+
+def score_on_test(outcome: Outcome, task: Task) -> float:
+    """int8 accuracy of the winner on the test split, looked at for the first time."""
+    from rena_kws.convert.evaluate_int8 import accuracy
+
+    assert outcome.model is not None
+    return accuracy(outcome.model, task.features("test"))[0]
+
+
+def _why_none(trials: list[Trial]) -> str:
+    reasons = [trial.evaluation.reason for trial in trials if trial.evaluation.reason]
+    last = f"; the last one: {reasons[-1]}" if reasons else ""
+    return f"none of {len(trials)} candidates kept the limits{last}; give it more --minutes or wider limits"
