@@ -166,8 +166,9 @@ def unary(name: str, draw: Draw, model: ModelBuilder) -> tuple[list[int], int]:
     shape = draw(st.tuples(st.integers(1, 4), st.integers(16, 80)))
     scale = draw(SCALES)
     x = model.tensor(shape, scale=scale, zero_point=draw(ZERO_POINTS))
-    if name == "LOGISTIC":
-        y = model.tensor(shape, scale=1 / 256, zero_point=-128)
+    if name in ("LOGISTIC", "TANH"):
+        y_scale, y_zero_point = (1 / 256, -128) if name == "LOGISTIC" else (1 / 128, 0)
+        y = model.tensor(shape, scale=y_scale, zero_point=y_zero_point)
     else:
         y_scale = float(np.float32(scale * 2.0 ** draw(st.floats(-3, 3))))
         y = model.tensor(shape, scale=y_scale, zero_point=draw(ZERO_POINTS))
@@ -214,6 +215,37 @@ def concatenation(draw: Draw, model: ModelBuilder) -> tuple[list[int], int]:
     return parts, y
 
 
+def strided_slice(draw: Draw, model: ModelBuilder) -> tuple[list[int], int]:
+    rank = draw(st.integers(1, 4))
+    shape = tuple(draw(st.integers(1, 6)) for _ in range(rank))
+    begins, ends, strides, sizes = [], [], [], []
+    masks = {"begin": 0, "end": 0, "shrinkAxis": 0}
+    for axis, size in enumerate(shape):
+        begin, stride = draw(st.integers(-size, size - 1)), draw(st.sampled_from([1, 1, 2, 3, -1, -2]))
+        open_begin, open_end, shrink = draw(st.booleans()), draw(st.booleans()), draw(st.integers(0, 4)) == 0
+        stop = draw(st.integers(-size - 2, size + 2))
+        taken = range(size)[None if open_begin else begin : None if open_end else stop : stride]
+        if not taken:
+            open_begin, open_end, taken = True, True, range(size)[::stride]
+        if shrink:
+            stride = 1
+        else:
+            sizes.append(len(taken))
+        masks["begin"] |= (open_begin and not shrink) << axis
+        masks["end"] |= open_end << axis
+        masks["shrinkAxis"] |= shrink << axis
+        begins.append(begin)
+        ends.append(stop)
+        strides.append(stride)
+    quantization = {"scale": draw(SCALES), "zero_point": draw(ZERO_POINTS)}
+    x = model.tensor(shape, **quantization)
+    y = model.tensor(sizes, **quantization)
+    bounds = [model.tensor((rank,), data=np.array(v), dtype="int32") for v in (begins, ends, strides)]
+    options = {f"{name}Mask": mask for name, mask in masks.items()}
+    model.op("STRIDED_SLICE", [x, *bounds], [y], "StridedSliceOptions", **options)
+    return [x], y
+
+
 def reshape(draw: Draw, model: ModelBuilder) -> tuple[list[int], int]:
     """A chain of two, so that it is neither input nor output alone that is shared."""
     shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)))
@@ -246,6 +278,8 @@ CASES: dict[str, Case] = {
     "pad": pad,
     "concatenation": concatenation,
     "reshape": reshape,
+    "strided_slice": strided_slice,
+    "tanh": functools.partial(unary, "TANH"),
 }
 OPS_AN_EXAMPLE = 6
 INPUTS_AN_EXAMPLE = 8

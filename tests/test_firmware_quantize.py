@@ -19,6 +19,7 @@ from rena_kws.firmware.quantize import (
     round_half_away,
     scale,
     softmax_table,
+    tanh,
 )
 
 
@@ -78,3 +79,8 @@ def test_activation_ranges() -> None:
     assert activation_range("RELU6", 0.1, -20) == (-20, 40)
     assert activation_range("RELU_N1_TO_1", 0.1, 0) == (-10, 10)
     assert activation_range("RELU6", 0.01, 0) == (0, 127)
+
+
+@given(st.integers(-(15 << 27), 15 << 27))
+def test_tanh(x: int) -> None:
+    assert tanh(x) / 2**31 == pytest.approx(math.tanh(x / 2**27), abs=1e-5)

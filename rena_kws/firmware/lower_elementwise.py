@@ -20,6 +20,7 @@ from rena_kws.firmware.quantize import (
     quantize_multiplier,
     scale,
     softmax_table,
+    tanh,
 )
 from rena_kws.firmware.requantize import MAX_RIGHT_SHIFT
 
@@ -120,23 +121,33 @@ def relu6(op: Operands) -> tuple[Call, ...]:
     return _lookup(op, function)
 
 
-def logistic_op(op: Operands) -> tuple[Call, ...]:
+def _sigmoid(op: Operands, zero_point: int, scale_bits: int, function: Callable[[int], int]) -> tuple[Call, ...]:
+    """A function of Q4.27 to Q0.31 that is flat outside of some reach; the output's quantisation is fixed."""
     out = op.output()
-    if out.zero_point != INT8_MIN or out.scale != 1 / 256:
-        raise op.error(f"tensor {out.label} needs the scale 1/256 and the zero point -128")
+    if out.zero_point != zero_point or out.scale != 2.0**-scale_bits:
+        raise op.error(f"tensor {out.label} needs the scale 1/{1 << scale_bits} and the zero point {zero_point}")
 
-    def function(x: Tensor, _: Tensor) -> Callable[[int], int]:
+    def quantized(x: Tensor, _: Tensor) -> Callable[[int], int]:
         multiplier, shift = quantize_multiplier(x.scale * (1 << 27))  # to Q4.27
         reach = math.floor(15 * (1 << 27) / 2.0**shift)
 
         def value(q: int) -> int:
             if abs(q - x.zero_point) >= reach:
                 return INT8_MAX if q > x.zero_point else INT8_MIN
-            return divide_by_power_of_two(logistic(scale(q - x.zero_point, multiplier, shift)), 23) + INT8_MIN
+            result = function(scale(q - x.zero_point, multiplier, shift))
+            return divide_by_power_of_two(result, 31 - scale_bits) + zero_point
 
         return value
 
-    return _lookup(op, function)
+    return _lookup(op, quantized)
+
+
+def logistic_op(op: Operands) -> tuple[Call, ...]:
+    return _sigmoid(op, INT8_MIN, 8, logistic)
+
+
+def tanh_op(op: Operands) -> tuple[Call, ...]:
+    return _sigmoid(op, 0, 7, tanh)
 
 
 def softmax(op: Operands) -> tuple[Call, ...]:
@@ -210,6 +221,41 @@ def pad(op: Operands) -> tuple[Call, ...]:
     return (Call("layout", "pad", "pad", fields, (x.index, out.index)),)
 
 
+def strided_slice(op: Operands) -> tuple[Call, ...]:
+    x, out = op.input(0), op.output()
+    rank = len(x.shape)
+    if rank > 4:
+        raise op.error(f"tensor {x.label} has {rank} dimensions; supported are up to 4")
+    bounds = []
+    for position in (1, 2, 3):
+        constant = op.constant(position, "int32")
+        op.expect_shape(constant, rank)
+        bounds.append([int(value) for value in np.ravel(np.asarray(constant.data))])
+    masks = {name: int(op.op.options.get(f"{name}Mask", 0)) for name in ("begin", "end", "shrinkAxis")}
+    if op.op.options.get("ellipsisMask", 0) or op.op.options.get("newAxisMask", 0):
+        raise op.error("an ellipsis or a new axis; supported are begin, end, stride and axes that are dropped")
+    start, step, sizes = [0] * (4 - rank), [1] * (4 - rank), [1] * (4 - rank)
+    for axis, (size, begin, end, stride) in enumerate(zip(x.shape, *bounds, strict=True)):
+        if stride == 0:
+            raise op.error(f"a stride of 0 on axis {axis}")
+        bit = 1 << axis
+        if masks["shrinkAxis"] & bit:
+            taken = range(size)[begin : begin + 1 or None]
+        else:
+            taken = range(size)[None if masks["begin"] & bit else begin : None if masks["end"] & bit else end : stride]
+        if not taken:
+            raise op.error(f"nothing is left of axis {axis}")
+        start.append(taken.start)
+        step.append(taken.step)
+        sizes.append(len(taken))
+    op.expect_elements(out, math.prod(sizes))
+    shape = [1] * (4 - rank) + list(x.shape)
+    steps = [step[i] * math.prod(shape[i + 1 :]) for i in range(4)]
+    first = sum(start[i] * math.prod(shape[i + 1 :]) for i in range(4))
+    fields = {"first": first, "output": sizes, "step": steps}
+    return (Call("layout", "slice", "slice", fields, (x.index, out.index)),)
+
+
 def shape_only(op: Operands) -> tuple[Call, ...]:
     """Nothing to run: the plan lets the output share the input's storage."""
     op.expect_elements(op.output(), op.input(0).elements)
@@ -230,4 +276,6 @@ LOWERINGS: Mapping[str, Callable[[Operands], tuple[Call, ...]]] = {
     "RESHAPE": shape_only,
     "SOFTMAX": softmax,
     "SQUEEZE": shape_only,
+    "STRIDED_SLICE": strided_slice,
+    "TANH": tanh_op,
 }

@@ -110,15 +110,25 @@ def logistic(x: int) -> int:
     """1 / (1 + exp(-x)) in Q0.31 for x in Q4.27 (gemmlowp's logistic)."""
     if x == 0:
         return 1 << 30
-    positive = _reciprocal_of_one_plus(exp_of_negative(-abs(x), 4))
+    positive = clamp(_reciprocal_of_one_plus(exp_of_negative(-abs(x), 4)) << 1, INT32_MIN, INT32_MAX)
     return positive if x > 0 else INT32_MAX - positive
 
 
+def tanh(x: int) -> int:
+    """tanh(x) in Q0.31 for x in Q4.27 (gemmlowp's tanh): (1 - e) / (1 + e) = 2 / (1 + e) - 1 with e = exp(-2 |x|)."""
+    if x == 0:
+        return 0
+    # The same bits read as Q5.26 are twice the value.
+    reciprocal = _reciprocal_of_one_plus(exp_of_negative(-abs(x), 5))
+    positive = clamp((reciprocal - (1 << 29)) << 2, INT32_MIN, INT32_MAX)
+    return positive if x > 0 else -positive
+
+
 def _reciprocal_of_one_plus(a: int) -> int:
-    """1 / (1 + a) in Q0.31, for a in Q0.31 from 0 to 1: three Newton steps in Q2.29."""
+    """2 / (1 + a) in Q2.29, for a in Q0.31 from 0 to 1: three Newton steps."""
     half_denominator = (a + INT32_MAX + 1) // 2
     x = 1515870810 + multiply_q31(half_denominator, -1010580540)
     for _ in range(3):
         error = (1 << 29) - multiply_q31(half_denominator, x)
         x += clamp(multiply_q31(x, error) << 2, INT32_MIN, INT32_MAX)
-    return clamp(x << 1, INT32_MIN, INT32_MAX)
+    return x

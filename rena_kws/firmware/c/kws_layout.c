@@ -30,3 +30,22 @@ void kws_pad(const kws_pad_params *params, const int8_t *input, int8_t *output)
         }
     }
 }
+
+void kws_slice(const kws_slice_params *params, const int8_t *input, int8_t *output)
+{
+    const int32_t *size = params->output;
+    const int32_t *step = params->step;
+    int32_t image = params->first;
+    for (int32_t n = 0; n < size[0]; n++, image += step[0]) {
+        int32_t row = image;
+        for (int32_t y = 0; y < size[1]; y++, row += step[1]) {
+            int32_t pixel = row;
+            for (int32_t x = 0; x < size[2]; x++, pixel += step[2]) {
+                int32_t element = pixel;
+                for (int32_t c = 0; c < size[3]; c++, element += step[3]) {
+                    *output++ = input[element];
+                }
+            }
+        }
+    }
+}
