@@ -168,6 +168,7 @@ def _as_model(model: ModelLike) -> ConvertedModel:
 def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) -> None:
     from rena_kws.export.base import write_bundle
     from rena_kws.export.manifest import FILE_NAME, Manifest
+    from rena_kws.firmware.emit import generate
     from rena_kws.report.html import write_html
     from rena_kws.run_folder import read_settings
 
@@ -179,6 +180,7 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
         "agreement_with_keras": dict(result.outcome.agreement),
         "measurement": measurement.as_json(),
         "architecture": result.architecture.as_json(),
+        "arena": [vars(block) for block in generate(model).arena],
     }
     manifest = Manifest.of(model, result.labels, settings.front_end.as_json(), figures)
     assert result.outcome.onnx is not None

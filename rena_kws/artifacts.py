@@ -122,6 +122,21 @@ class FirmwareLayer:
 
 
 @dataclass(frozen=True)
+class ArenaBlock:
+    """Bytes of the arena in use while layers `first` to `last` run; -1 is before the first, their number after all.
+
+    `name`: the tensor that lies there first, or whose scratch memory it is; layers that write in place share a block.
+    """
+
+    name: str
+    offset: int
+    size_bytes: int
+    first: int
+    last: int
+    scratch: bool = False
+
+
+@dataclass(frozen=True)
 class Firmware:
     """Generated C. `sources` maps file name → text and is exactly what is compiled, profiled and exported.
 
@@ -135,6 +150,7 @@ class Firmware:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: tuple[FirmwareLayer, ...]
+    arena: tuple[ArenaBlock, ...] = ()
 
 
 @dataclass(frozen=True)

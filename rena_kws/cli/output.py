@@ -43,7 +43,10 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
         memory = f" + {measurement.memory_cycles:,} for memory" if measurement.memory_cycles else ""
         lines.append(f"  cycles {measurement.cycles:,}{memory} ({measurement.how})")
     if measurement.ram_bytes is not None:
-        lines.append(f"  RAM {measurement.ram_bytes:,} bytes ({measurement.how})")
+        network = measurement.parts.get("network", {})
+        split = [f"{part} {network[f'{part}_bytes']:,.0f}" for part in ("arena", "stack") if f"{part}_bytes" in network]
+        of_it = f", of it {' and '.join(split)}" if split else ""
+        lines.append(f"  RAM {measurement.ram_bytes:,} bytes{of_it} ({measurement.how})")
     if measurement.flash_bytes is not None:
         lines.append(
             f"  flash {measurement.flash_bytes:,} bytes (measured)"

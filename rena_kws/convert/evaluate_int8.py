@@ -1,7 +1,8 @@
 """What a converted model says about clips: probabilities and accuracy, through LiteRT or ONNX Runtime.
 
 The int8 model sees what the chip will see: features quantised by its own input's scale and zero point, and LiteRT's
-plain kernels (BUILTIN_WITHOUT_DEFAULT_DELEGATES), which agree with TensorFlow Lite Micro where XNNPACK differs.
+plain kernels (BUILTIN_WITHOUT_DEFAULT_DELEGATES): nearer to TensorFlow Lite Micro, and so to the firmware, than XNNPACK
+is, and equal to it but for a unit in a few outputs of a hundred.
 """
 
 from __future__ import annotations

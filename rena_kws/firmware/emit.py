@@ -8,16 +8,17 @@ stands for it, so two models can share an image.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
-from rena_kws.artifacts import ConvertedModel, Firmware, FirmwareLayer, Port
+from rena_kws.artifacts import ArenaBlock, ConvertedModel, Firmware, FirmwareLayer, Port
 from rena_kws.errors import ModelError
 from rena_kws.firmware.emit_c import comment, constant, initializer
 from rena_kws.firmware.emit_header import header
 from rena_kws.firmware.graph import Graph, Op, Tensor, read_graph
 from rena_kws.firmware.lower import lower_all
-from rena_kws.firmware.memory_plan import MemoryPlan, plan
+from rena_kws.firmware.memory_plan import Block, MemoryPlan, plan
 from rena_kws.firmware.operands import Call
 
 MAX_NAME_LENGTH = 40
@@ -51,7 +52,28 @@ def _generate(graph: Graph, name: str) -> Firmware:
         f"{name}.c": _model_source(graph, memory, name, steps, families),
         **_kernel_sources(name, families, folded_shift),
     }
-    return Firmware(name, sources, memory.arena_bytes, inputs, outputs, layers)
+    arena = _arena(graph, memory, [op.index for op, _ in steps])
+    return Firmware(name, sources, memory.arena_bytes, inputs, outputs, layers, arena)
+
+
+def _arena(graph: Graph, memory: MemoryPlan, layers: Sequence[int]) -> tuple[ArenaBlock, ...]:
+    """The plan for people: blocks by layer. `layers`: the operators that have one, in order."""
+
+    def block(name: str, planned: Block, scratch: bool) -> ArenaBlock:
+        # An operator without a layer takes no time: a block from or to it begins with the next or ends with the last.
+        first = -1 if planned.first < 0 else bisect_left(layers, planned.first)
+        last = len(layers) if planned.last >= len(graph.ops) else bisect_right(layers, planned.last) - 1
+        return ArenaBlock(name, planned.offset, planned.size_bytes, first, last, scratch)
+
+    tensors = [
+        block(graph.tensors[root].name.split(";")[0], memory.tensors[root], False)
+        for root in sorted(set(memory.storage[index] for index in memory.tensors))
+    ]
+    scratch = [
+        block(f"scratch memory of {_layer_name(graph, graph.ops[index])}", planned, True)
+        for index, planned in memory.scratch.items()
+    ]
+    return (*tensors, *scratch)
 
 
 def plan_calls(graph: Graph, calls: Mapping[int, Sequence[Call]]) -> MemoryPlan:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rena_kws.report import table
+from rena_kws.report.arena import arena_picture
 from rena_kws.report.svg import Point, scatter
 from rena_kws.reward import Limit, over_limits, parse_limit
 from rena_kws.run_folder import write_text
@@ -58,7 +59,8 @@ def write_html(
     """Write the report of a run. Raises `RunFolderError` where the file cannot be written.
 
     `settings` is the run's run.json. `winner` may have `architecture` (its JSON), `accuracy` (int8, validation),
-    `test_accuracy`, `labels` and `measurement` (`Measurement.as_json` of its trained model). What lacks is left out.
+    `test_accuracy`, `labels`, `measurement` (`Measurement.as_json` of its trained model) and `arena` (its firmware's
+    `ArenaBlock`s). What lacks is left out.
     """
     write_text(path, render_html(settings, trials, winner))
 
@@ -75,6 +77,7 @@ def render_html(settings: Mapping[str, Any], trials: Sequence[Trial], winner: Ma
         _spent(trials),
         _network(winner),
         _layers(winner),
+        _memory(winner),
         _how(winner),
         _settings(settings),
     ]
@@ -206,6 +209,20 @@ def _layers(winner: Mapping[str, Any] | None) -> str:
     return "<h2>Where an inference spends its time</h2>" + _table(
         ["step", "op", "MACs", unit, "share"], rows, left=(0, 1)
     )
+
+
+def _memory(winner: Mapping[str, Any] | None) -> str:
+    """What the winner's arena holds while each layer runs."""
+    blocks = (winner or {}).get("arena")
+    layers = ((winner or {}).get("measurement") or {}).get("layers")
+    if not blocks or not layers:
+        return ""
+    note = (
+        "A block is a tensor, from the layer that writes it to the last that reads it; layers that write over their "
+        "input share one. Dashed: scratch memory. Point at a block for its name. The stack comes on top."
+    )
+    picture = f'<div class="plots"><figure>{arena_picture(blocks, len(layers))}</figure></div>'
+    return f'<h2>What the arena holds</h2>{picture}<p class="soft">{note}</p>'
 
 
 def _how(winner: Mapping[str, Any] | None) -> str:

@@ -60,16 +60,16 @@ def scatter(points: Sequence[Point], quantity: str, unit: str, limit: float | No
         return f'{head}<text x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle">no scored candidates</text></svg>'
     dearest = max(point.cost for point in points)
     limit_in_view = limit is not None and limit <= LIMIT_IN_VIEW * dearest
-    x = _Scale(0.0, max(dearest, limit or 0.0) if limit_in_view else dearest, LEFT, WIDTH - RIGHT)
+    x = Scale(0.0, max(dearest, limit or 0.0) if limit_in_view else dearest, LEFT, WIDTH - RIGHT)
     accuracies = [100 * point.accuracy for point in points]
-    y = _Scale(min(accuracies), max(accuracies), HEIGHT - BOTTOM, TOP)
+    y = Scale(min(accuracies), max(accuracies), HEIGHT - BOTTOM, TOP)
     parts = [head, *_axes(x, y, f"{quantity} [{unit}]")]
     if limit is not None:
         parts += _limit(limit, unit, x, limit_in_view)
     return "".join([*parts, *_marks(points, x, y), "</svg>"])
 
 
-class _Scale:
+class Scale:
     """A linear axis over round numbers: from data to picture coordinates."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
@@ -93,7 +93,7 @@ class _Scale:
         return f"{tick:,.{decimals}f}"
 
 
-def _axes(x: _Scale, y: _Scale, x_name: str) -> list[str]:
+def _axes(x: Scale, y: Scale, x_name: str) -> list[str]:
     floor, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = []
     for tick in y.ticks:
@@ -112,7 +112,7 @@ def _axes(x: _Scale, y: _Scale, x_name: str) -> list[str]:
     return parts
 
 
-def _limit(limit: float, unit: str, x: _Scale, in_view: bool) -> list[str]:
+def _limit(limit: float, unit: str, x: Scale, in_view: bool) -> list[str]:
     name = escape(f"limit {limit:,.6g} {unit}")
     if not in_view:
         return [f'<text class="limit-name" x="{WIDTH - RIGHT}" y="20" text-anchor="end">{name} lies beyond →</text>']
@@ -122,7 +122,7 @@ def _limit(limit: float, unit: str, x: _Scale, in_view: bool) -> list[str]:
     ]
 
 
-def _marks(points: Sequence[Point], x: _Scale, y: _Scale) -> list[str]:
+def _marks(points: Sequence[Point], x: Scale, y: Scale) -> list[str]:
     """The front as a staircase (what a budget buys), then the points; the tooltip of each names it."""
     kept = [point for point in points if point.within_limits]
     front = [kept[index] for index in pareto_front([(point.cost, point.accuracy) for point in kept])]
