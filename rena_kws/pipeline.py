@@ -94,6 +94,7 @@ def _evaluate(
     architecture: Architecture, task: Task, final: bool, clock: _Stopwatch, resources: dict[str, float]
 ) -> Outcome:
     """The flow itself. `resources` is filled on the way, so that a failure later can still tell them."""
+    _load_tensorflow()
     import keras
 
     from rena_kws.convert.evaluate_int8 import accuracy
@@ -182,6 +183,7 @@ def _profile(model: ConvertedModel, device: Device) -> Measurement:
 
 def measure_untrained(architecture: Architecture, task: Task) -> Outcome:
     """Only the first half of `evaluate`: what a network costs, whatever its weights."""
+    _load_tensorflow()
     from rena_kws.convert.tflite import Int8TfliteConverter
     from rena_kws.model.keras_model import build, settle
 
@@ -192,6 +194,14 @@ def measure_untrained(architecture: Architecture, task: Task) -> Outcome:
     model = Int8TfliteConverter().convert(built, calibration)
     measurement, resources = measure(architecture, model, task)
     return Outcome(Evaluation("ok", 0.0, None, resources), model, measurement)
+
+
+def _load_tensorflow() -> None:
+    """TensorFlow greets on stderr before it can be told not to, in every worker anew."""
+    from rena_kws.convert.base import silenced
+
+    with silenced():
+        import tensorflow  # noqa: F401
 
 
 def _device_resources(measurement: Measurement) -> dict[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from host_firmware import HostFirmware, MicroInterpreter, assert_equal_to_micro
 
+from rena_kws import api
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.firmware.emit import generate
 
@@ -57,3 +58,28 @@ def test_arena_is_smaller_than_that_of_tensorflow_lite_micro(name: str, arena_by
 def test_multiply_accumulates_are_those_of_the_benchmark(name: str, macs: int, reference: Reference) -> None:
     firmware = generate(ConvertedModel("tflite", reference("models", f"{name}_ref_model.tflite").read_bytes()))
     assert sum(layer.macs for layer in firmware.layers) == macs
+
+
+@pytest.mark.slow
+def test_keyword_model_on_all_recordings_on_the_emulated_board(reference: Reference) -> None:
+    model = reference("models", "kws_ref_model.tflite")
+    with reference("datasets", "kws01", "y_labels.csv").open(encoding="utf-8", newline="") as file:
+        labels = {name: int(label) for name, _, label in csv.reader(file)}
+    clips = np.stack([np.fromfile(reference("datasets", "kws01", name), np.int8) for name in labels])
+    found = api.profile(model, "nucleo-l4r5zi", clips).outputs.reshape(len(clips), -1)
+    micro = MicroInterpreter(model.read_bytes())
+    expected = np.stack([micro([clip.reshape(1, 49, 10, 1)], 1)[0].ravel() for clip in clips])
+    np.testing.assert_array_equal(found, expected)
+    assert np.sum(found.argmax(axis=1) == list(labels.values())) == 449
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kws", "ic", "ad"])
+def test_a_thousand_random_inputs_on_the_emulated_core(name: str, reference: Reference) -> None:
+    model = reference("models", f"{name}_ref_model.tflite")
+    shape = generate(ConvertedModel("tflite", model.read_bytes())).inputs[0].shape
+    inputs = np.random.default_rng(11).integers(-128, 128, (1000, *shape[1:]), np.int8)
+    found = api.profile(model, "cortex-m4", inputs).outputs
+    micro = MicroInterpreter(model.read_bytes())
+    differing = sum(not np.array_equal(micro([x[None]], 1)[0], y[None]) for x, y in zip(inputs, found, strict=True))
+    assert differing == 0

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rena_kws.artifacts import Measurement
+    import numpy as np
+    from numpy.typing import NDArray
 
+    from rena_kws.artifacts import ConvertedModel, Measurement
+    from rena_kws.convert.agreement import Difference
+
+COMPARED_INPUTS = 10
 CORES = "cortex-m4,cortex-m33,cortex-m7,cortex-m0plus"
 
 
@@ -25,35 +31,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from rena_kws import model_file
     from rena_kws.api import profile
     from rena_kws.cli.output import print_json
     from rena_kws.cli.progress import status
+    from rena_kws.convert.agreement import with_litert
 
     devices = [name for name in arguments.device.split(",") if name]
     results = []
-    for model in arguments.models:
+    agreement = {}
+    for path in arguments.models:
+        model = model_file.load(path)
         for device in devices:
-            status(f"profiling {model.name} on {device}")
-            results.append((model, device, profile(model, device, optimize=arguments.optimize)))
+            status(f"profiling {path.name} on {device}")
+            inputs = None if results and results[-1][0] == path else random_inputs(model)
+            measurement = profile(model, device, inputs, arguments.optimize)
+            results.append((path, device, measurement))
+            if inputs is not None:
+                agreement[path] = with_litert(model, inputs, measurement.outputs)
     status("")
     if arguments.json:
-        print_json([_as_json(model, measurement) for model, _, measurement in results])
+        print_json([_as_json(path, measurement, agreement[path]) for path, _, measurement in results])
         return
-    for model in arguments.models:
-        ours = [(device, measurement) for path, device, measurement in results if path == model]
-        print(_describe(model, ours, arguments.layers), end="\n\n")
+    for path in arguments.models:
+        ours = [(device, measurement) for model_path, device, measurement in results if model_path == path]
+        print(_describe(path, ours, arguments.layers))
+        print(_agreement(agreement[path]), end="\n\n")
+
+
+def random_inputs(model: ConvertedModel) -> NDArray[np.int8]:
+    """A batch of values from -128 to 127 for the model's input."""
+    import numpy as np
+
+    from rena_kws.firmware.graph import read_graph
+
+    graph = read_graph(model)
+    shape = graph.tensors[graph.inputs[0]].shape
+    return np.random.default_rng(0).integers(-128, 128, (COMPARED_INPUTS, *shape[1:]), np.int8)
+
+
+def _agreement(found: Mapping[str, Difference]) -> str:
+    texts = [
+        f"{path} all equal"
+        if not difference.largest
+        else f"{path} {100 * difference.equal:.1f} % equal, at most {difference.largest} apart"
+        for path, difference in found.items()
+    ]
+    return f"outputs for {COMPARED_INPUTS} random inputs against LiteRT's: {'; '.join(texts)}"
 
 
 def _macs(measurement: Measurement) -> int:
     return sum(layer.macs for layer in measurement.layers)
 
 
-def _as_json(model: Path, measurement: Measurement) -> dict[str, Any]:
+def _as_json(model: Path, measurement: Measurement, agreement: Mapping[str, Difference]) -> dict[str, Any]:
     from rena_kws.anchors import BENCHMARKS
 
     benchmark = BENCHMARKS.get(_macs(measurement))
     anchors = [vars(anchor) for anchor in benchmark.anchors] if benchmark else []
-    return {"model": str(model), "macs": _macs(measurement), **measurement.as_json(), "anchors": anchors}
+    litert = {path: vars(difference) for path, difference in agreement.items()}
+    return {
+        "model": str(model),
+        "macs": _macs(measurement),
+        **measurement.as_json(),
+        "anchors": anchors,
+        "litert": litert,
+    }
 
 
 def _describe(model: Path, ours: list[tuple[str, Measurement]], layers: bool) -> str:

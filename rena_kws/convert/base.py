@@ -49,7 +49,7 @@ def quiet(what: str) -> Iterator[None]:
 
     Not for concurrent threads: descriptors belong to the process.
     """
-    with _redirected(), warnings.catch_warnings():
+    with silenced(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
@@ -61,7 +61,7 @@ def quiet(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _redirected() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Descriptors 1 and 2 and `print` go nowhere, logging is off.
 
     `sys.stderr` itself stays: a logger that is set up meanwhile keeps the stream that it finds there for good.

@@ -56,12 +56,20 @@ def quantised_inputs(model: ConvertedModel, x: NDArray[np.float32]) -> Array:
     return quantise(x, scale, zero_point, detail["dtype"])
 
 
-def run_quantised(model: ConvertedModel, inputs: Array) -> Array:
+LITERT_PATHS = {
+    "reference kernels": "BUILTIN_REF",
+    "plain kernels": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "XNNPACK": "AUTO",
+}
+"""LiteRT's ways to run a model, by the name of the resolver that chooses each."""
+
+
+def run_quantised(model: ConvertedModel, inputs: Array, path: str = "plain kernels") -> Array:
     """What a .tflite model answers, in its own dtype, to inputs in its own dtype; the first axis is the batch.
 
     Each clip runs by itself: the model's batch is static, and the profilers compare outputs bit by bit.
     """
-    interpreter = _interpreter(model)
+    interpreter = _interpreter(model, path)
     source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     if inputs.shape[1:] != tuple(source["shape"][1:]) or inputs.dtype != source["dtype"]:
         wanted = f"{np.dtype(source['dtype'])} clips of shape {tuple(source['shape'][1:])}"
@@ -93,10 +101,10 @@ def _run_onnx(model: ConvertedModel, x: NDArray[np.float32]) -> Array:
     return np.concatenate([session.run(None, {name: clip[None]})[0] for clip in x])
 
 
-def _interpreter(model: ConvertedModel) -> Any:
+def _interpreter(model: ConvertedModel, path: str = "plain kernels") -> Any:
     from rena_kws.litert import Interpreter, OpResolverType
 
-    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    resolver = getattr(OpResolverType, LITERT_PATHS[path])
     try:
         interpreter = Interpreter(model_content=model.data, experimental_op_resolver_type=resolver)
         interpreter.allocate_tensors()
