@@ -38,7 +38,7 @@ typedef struct {
 typedef char layout_is_that_of_the_assembly[offsetof(job, weights_stride) == 36 && sizeof(kws_channels) == 20 ? 1 : -1];
 
 /* Groups of four elements in a loop body; powers of two. */
-#define FOUR_ROWS_UNROLLED "4"
+#define FOUR_ROWS_UNROLLED "8"
 #define ONE_ROW_UNROLLED "8"
 
 /* Two elements of four rows by two channels: r0 rows, r1 weights, sums in r4 to r7 and r8 to r11. */
