@@ -36,8 +36,8 @@ def final_task(task: Task, trial: Trial, clips: int, remaining_s: float | None) 
     if remaining_s is not None:
         seconds = trial.evaluation.seconds
         trial_s = seconds.get("train", 0.0)
-        rest_s = sum(seconds.values()) - trial_s  # conversion and profiles come again, and twice
-        training = replace(training, max_seconds=max(LEAST_TRAINING_S, trial_s, remaining_s - 2 * rest_s))
+        rest_s = sum(seconds.values()) - trial_s  # conversion and profiles come again and twice, with ONNX thrice
+        training = replace(training, max_seconds=max(LEAST_TRAINING_S, trial_s, remaining_s - 3 * rest_s))
     return replace(task, training=training, train_clips=clips)
 
 

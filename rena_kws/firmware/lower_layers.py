@@ -124,9 +124,9 @@ def _dense(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: list[
     return _Dense(fields, result.folded_shift)
 
 
-def _kernel(family: str, output: Mapping[str, int], fast: bool = True) -> str:
-    """The function of a family that may run the layer: the fast path has its conditions, the portable one none."""
-    return family if fast and output["kind"] != CLAMPED else f"{family}_portable"
+def _kernel(function: str, output: Mapping[str, int], fast: bool = True) -> str:
+    """The function that may run the layer: the fast path has its conditions, the portable one beside it none."""
+    return function if fast and output["kind"] != CLAMPED else f"{function.removesuffix('_few')}_portable"
 
 
 def channel_pairs(records: NDArray[np.int32]) -> Records:
@@ -197,7 +197,7 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
 
 def _dense_call(dense: _Dense, operands: tuple[int, ...], rows: int) -> Call:
     fields = dense.fields
-    function = _kernel("dense", fields["output"])
+    function = _kernel("dense" if rows >= DENSE_ROWS else "dense_few", fields["output"])
     scratch_bytes = _dense_scratch_bytes(rows, fields["depth"])
     # Rows are copied to the scratch memory before their outputs are written, which are no longer than they.
     in_place = operands[:1] if rows >= DENSE_ROWS and fields["channels"] <= fields["depth"] else ()

@@ -123,3 +123,12 @@ void kws_dense(const kws_dense_params *params, int32_t rows, const int8_t *input
     kws_dense_portable(params, rows, input, output, scratch);
 #endif
 }
+
+void kws_dense_few(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output, int8_t *scratch)
+{
+#if KWS_DSP
+    kws_dense_dsp_few(params, rows, input, output, scratch);
+#else
+    kws_dense_portable(params, rows, input, output, scratch);
+#endif
+}

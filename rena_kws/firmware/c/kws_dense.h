@@ -26,8 +26,10 @@ typedef struct {
  * and rows >= KWS_DENSE_ROWS.
  * scratch: KWS_DENSE_ROWS * 2 bytes an element of a row, the row rounded up to four; with fewer than KWS_DENSE_ROWS rows
  * one byte an element, and none where depth is a multiple of four. Word aligned.
- * kws_dense: the fast path of the core; output.kind must not be KWS_CLAMPED. */
+ * kws_dense and kws_dense_few: the fast path of the core; output.kind must not be KWS_CLAMPED. kws_dense_few: fewer than
+ * KWS_DENSE_ROWS rows, not in place, and without the code for more in the image. */
 void kws_dense(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output, int8_t *scratch);
+void kws_dense_few(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output, int8_t *scratch);
 void kws_dense_portable(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
                         int8_t *scratch);
 

@@ -357,18 +357,12 @@ static void single_row(const kws_dense_params *params, const int8_t *row, int8_t
     one_row(&work);
 }
 
-void kws_dense_dsp(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output, int8_t *scratch)
+/* Rows one by one; `copied`: each is brought to the scratch memory first. */
+static void single_rows(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
+                        int8_t *scratch, int copied)
 {
     const int32_t depth = params->depth;
-    const int32_t channels = params->channels;
-    const int copied = input == output || depth % 4;
-    for (; rows >= KWS_DENSE_ROWS; rows -= KWS_DENSE_ROWS) {
-        unpack_four_rows(input, depth, (uint32_t *)(void *)scratch);
-        kws_dense_dsp_block(params, (const uint32_t *)(void *)scratch, output);
-        input += KWS_DENSE_ROWS * depth;
-        output += KWS_DENSE_ROWS * channels;
-    }
-    for (; rows > 0; rows--, input += depth, output += channels) {
+    for (; rows > 0; rows--, input += depth, output += params->channels) {
         if (copied) {
             memset(scratch + depth / 4 * 4, 0, depth % 4 ? 4 : 0);
             memcpy(scratch, input, (size_t)depth);
@@ -377,6 +371,24 @@ void kws_dense_dsp(const kws_dense_params *params, int32_t rows, const int8_t *i
             single_row(params, input, output);
         }
     }
+}
+
+void kws_dense_dsp_few(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
+                       int8_t *scratch)
+{
+    single_rows(params, rows, input, output, scratch, params->depth % 4);
+}
+
+void kws_dense_dsp(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output, int8_t *scratch)
+{
+    const int copied = input == output || params->depth % 4; /* rows of other lengths move apart as they are done */
+    for (; rows >= KWS_DENSE_ROWS; rows -= KWS_DENSE_ROWS) {
+        unpack_four_rows(input, params->depth, (uint32_t *)(void *)scratch);
+        kws_dense_dsp_block(params, (const uint32_t *)(void *)scratch, output);
+        input += KWS_DENSE_ROWS * params->depth;
+        output += KWS_DENSE_ROWS * params->channels;
+    }
+    single_rows(params, rows, input, output, scratch, copied);
 }
 
 #endif

@@ -10,6 +10,8 @@
 
 #if KWS_DSP
 void kws_dense_dsp(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output, int8_t *scratch);
+void kws_dense_dsp_few(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
+                       int8_t *scratch);
 
 /* KWS_DENSE_ROWS rows that lie unpacked in `words`: [(depth + 3) / 4][elements 0 2 or 1 3][row], 16 bits an element. */
 void kws_dense_dsp_block(const kws_dense_params *params, const uint32_t *words, int8_t *output);
