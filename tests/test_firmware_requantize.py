@@ -6,7 +6,6 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rena_kws.firmware.lower_layers import channel_pairs, paired_rows
 from rena_kws.firmware.quantize import clamp, scale
 from rena_kws.firmware.requantize import (
     CLAMPED,
@@ -18,6 +17,7 @@ from rena_kws.firmware.requantize import (
     fold,
     requantization,
 )
+from rena_kws.firmware.weights import channel_pairs, paired_rows
 
 MULTIPLIERS = st.one_of(
     st.sampled_from([1 << 30, 3 << 29, (1 << 31) - 1, (1 << 30) + 1, 1288490189]), st.integers(1 << 30, (1 << 31) - 1)

@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> None:
     from rena_kws.convert.agreement import with_litert
 
     devices = [name for name in arguments.device.split(",") if name]
-    results = []
-    agreement = {}
+    results: list[tuple[Path, str, Measurement]] = []
+    agreement: dict[Path, Mapping[str, Difference]] = {}
     for path in arguments.models:
         model = model_file.load(path)
         for device in devices:

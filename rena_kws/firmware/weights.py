@@ -1,0 +1,106 @@
+"""Weights, biases and scales of an operator, checked, and in the order in which the kernels read them.
+
+The input's zero point is folded into the biases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rena_kws.firmware.graph import Tensor
+from rena_kws.firmware.operands import Operands, Records
+from rena_kws.firmware.quantize import activation_range, quantize_multiplier
+from rena_kws.firmware.requantize import CLAMPED, OutputRange, Requantization, requantization
+
+DENSE_ROWS = 4
+"""KWS_DENSE_ROWS of kws_dense.h."""
+
+
+def weights_of(op: Operands, channel_axis: int) -> Tensor:
+    weights = op.constant(1, "int8")
+    if not weights.scales or any(weights.zero_points):
+        raise op.error(f"weights {weights.label} need scales and zero points of 0")
+    if len(weights.scales) > 1 and weights.quantized_dimension != channel_axis:
+        axis = weights.quantized_dimension
+        raise op.error(f"weights {weights.label} are quantised along dimension {axis}; supported is {channel_axis}")
+    return weights
+
+
+def bias_of(op: Operands, channels: int) -> NDArray[np.int64]:
+    if not op.has_input(2):
+        return np.zeros(channels, np.int64)
+    bias = op.constant(2, "int32")
+    op.expect_elements(bias, channels)
+    return np.asarray(bias.data, np.int64).reshape(channels)
+
+
+def requantization_of(
+    op: Operands, x: Tensor, out: Tensor, bias: NDArray[np.int64], rows: NDArray[np.int8], factors: list[float]
+) -> Requantization:
+    """`rows`: [channels, depth], the weights of each channel."""
+    if any(quantize_multiplier(factor)[1] > 30 for factor in factors):
+        raise op.error("its scales differ by more than a factor of 2^30")
+    low, high = activation_range(op.activation(), out.scale, out.zero_point)
+    with_offset = bias - x.zero_point * rows.astype(np.int64).sum(axis=1)
+    per_channel = factors if len(factors) > 1 else factors * len(rows)
+    return requantization(with_offset, rows, per_channel, OutputRange(out.zero_point, low, high), op.folded_shift)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The members of kws_dense_params, and what the requantisation in them relies on."""
+
+    fields: dict[str, Any]
+    folded_shift: int | None
+
+
+def dense_of(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: list[float]) -> Dense:
+    """For weights whose first axis is the output channel."""
+    channels = weights.shape[0]
+    rows = np.asarray(weights.data).reshape(channels, -1)
+    result = requantization_of(op, x, out, bias_of(op, channels), rows, factors)
+    fields = {
+        "weights": paired_rows(rows),
+        "records": channel_pairs(result.records),
+        "depth": rows.shape[1],
+        "channels": channels,
+        "output": result.fields,
+    }
+    return Dense(fields, result.folded_shift)
+
+
+def kernel_for(function: str, output: Mapping[str, int], fast: bool = True) -> str:
+    """The function that may run the layer: the fast path has its conditions, the portable one beside it none."""
+    return function if fast and output["kind"] != CLAMPED else f"{function.removesuffix('_few')}_portable"
+
+
+def channel_pairs(records: NDArray[np.int32]) -> Records:
+    """kws_channels of all channels: [channels, 3] to [pairs, 3, 2], a last one filled up with zeros."""
+    padded = np.pad(records, ((0, len(records) % 2), (0, 0)))
+    return Records(padded.reshape(-1, 2, 3).transpose(0, 2, 1), "channels")
+
+
+def paired_rows(rows: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Weights [channels, depth] in the order of kws_dense.h, filled up with zeros."""
+    channels, depth = rows.shape
+    padded = np.pad(rows, ((0, channels % 2), (0, -depth % 4)))
+    groups = padded.reshape(-1, 2, padded.shape[1] // 4, 2, 2)  # pair, channel, group, element / 2, element % 2
+    return np.ascontiguousarray(groups.transpose(0, 2, 4, 3, 1)).reshape(-1)
+
+
+def dense_scratch_bytes(rows: int, depth: int) -> int:
+    """What kws_dense.h asks for."""
+    padded = -(-depth // 4) * 4
+    if rows >= DENSE_ROWS:
+        return DENSE_ROWS * 2 * padded
+    return padded if depth % 4 else 0
+
+
+def channel_factors(x: Tensor, weights: Tensor, out: Tensor) -> list[float]:
+    """Accumulator to output units, as the reference computes it for convolutions: in double precision."""
+    return [x.scale * scale / out.scale for scale in weights.scales]

@@ -1,0 +1,53 @@
+"""A kernel or a pooling window over an image, placed as TensorFlow defines it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rena_kws.firmware.graph import Tensor
+from rena_kws.firmware.operands import Operands
+
+
+@dataclass(frozen=True)
+class Window:
+    """A kernel or pooling window over an image: all fields by (height, width)."""
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    image: tuple[int, int]
+    output: tuple[int, int]
+    pad: tuple[int, int]
+
+    def fields(self, size_name: str) -> dict[str, int]:
+        """The struct members that windows have in common; `size_name` is kernel or window."""
+        pairs = {size_name: self.size, "stride": self.stride, "input": self.image, "output": self.output}
+        members = {
+            f"{name}_{axis}": pair[i] for name, pair in pairs.items() for i, axis in enumerate(("height", "width"))
+        }
+        return members | {"pad_top": self.pad[0], "pad_left": self.pad[1]}
+
+    def dilation_fields(self) -> dict[str, int]:
+        return {"dilation_height": self.dilation[0], "dilation_width": self.dilation[1]}
+
+
+def window_over(op: Operands, size: tuple[int, int], dilation: tuple[int, int], x: Tensor, out: Tensor) -> Window:
+    """The window's placement as TensorFlow defines SAME and VALID; checks the output's height and width."""
+    padding = op.op.options.get("padding")
+    image, result = op.nhwc(x)[1:3], op.nhwc(out)[1:3]
+    stride = op.option("strideH"), op.option("strideW")
+    reach = tuple((size[i] - 1) * dilation[i] + 1 for i in (0, 1))
+    if padding == "SAME":
+        expected = tuple(-(-image[i] // stride[i]) for i in (0, 1))
+        pad = tuple(max(0, (expected[i] - 1) * stride[i] + reach[i] - image[i]) // 2 for i in (0, 1))
+    elif padding == "VALID":
+        expected, pad = tuple((image[i] - reach[i]) // stride[i] + 1 for i in (0, 1)), (0, 0)
+    else:
+        raise op.error(f"padding {padding}; supported are SAME and VALID")
+    if expected != result:
+        raise op.error(f"tensor {out.label} is {result} pixels; {expected} were expected")
+    return Window(size, stride, dilation, image, result, (pad[0], pad[1]))
+
+
+def dilation_of(op: Operands) -> tuple[int, int]:
+    return op.option("dilationHFactor"), op.option("dilationWFactor")
