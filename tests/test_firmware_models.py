@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from host_firmware import HostFirmware, MicroInterpreter, assert_equal_to_micro
 
 from rena_kws import api
 from rena_kws.artifacts import ConvertedModel
+from rena_kws.devices import catalogue
 from rena_kws.firmware.emit import generate
+from rena_kws.firmware.toolchain import GccToolchain, ZigToolchain
+from rena_kws.profilers.cortex_m.profiler import CortexMProfiler
 
 pytest.importorskip("tflite_micro")
 
@@ -83,3 +87,17 @@ def test_a_thousand_random_inputs_on_the_emulated_core(name: str, reference: Ref
     micro = MicroInterpreter(model.read_bytes())
     differing = sum(not np.array_equal(micro([x[None]], 1)[0], y[None]) for x, y in zip(inputs, found, strict=True))
     assert differing == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["cortex-m0plus", "cortex-m4"])
+@pytest.mark.parametrize("optimize", ["speed", "size"])
+def test_gcc_computes_what_clang_computes(
+    device: str, optimize: Literal["speed", "size"], reference: Reference, tool: Tool
+) -> None:
+    tool("arm-none-eabi-gcc")
+    model = ConvertedModel("tflite", reference("models", "kws_ref_model.tflite").read_bytes())
+    inputs = np.random.default_rng(5).integers(-128, 128, (8, 49, 10, 1), np.int8)
+    profilers = [CortexMProfiler(toolchain=kind(), optimize=optimize) for kind in (GccToolchain, ZigToolchain)]
+    gcc, clang = (profiler.profile(model, catalogue.get(device), inputs).outputs for profiler in profilers)
+    np.testing.assert_array_equal(gcc, clang)

@@ -56,8 +56,7 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
         "batches": batches,
         "input_channels": input_channels,
         "input_zero_point": x.zero_point,
-        **window.fields("kernel"),
-        **window.dilation_fields(),
+        "window": window.fields(),
         "padded_height": padded_height,
         "padded_width": padded_width,
         "ring_blocks": ring_blocks,
@@ -124,8 +123,7 @@ def depthwise_conv_2d(op: Operands) -> tuple[Call, ...]:
         "input_channels": input_channels,
         "input_zero_point": x.zero_point,
         "channel_multiplier": channels // input_channels,
-        **window.fields("kernel"),
-        **window.dilation_fields(),
+        "window": window.fields(),
         "plane_lines": lines,
         "plane_width": width,
         "output": result.fields,
@@ -171,7 +169,7 @@ def _pool(op: Operands, function: str) -> tuple[Call, ...]:
     fields = {
         "batches": batches,
         "channels": channels,
-        **window.fields("window"),
+        "window": window.fields(),
         "output_min": low,
         "output_max": high,
     }

@@ -19,16 +19,19 @@ class Window:
     output: tuple[int, int]
     pad: tuple[int, int]
 
-    def fields(self, size_name: str) -> dict[str, int]:
-        """The struct members that windows have in common; `size_name` is kernel or window."""
-        pairs = {size_name: self.size, "stride": self.stride, "input": self.image, "output": self.output}
+    def fields(self) -> dict[str, int]:
+        """The members of kws_window."""
+        pairs = {
+            "": self.size,
+            "stride_": self.stride,
+            "dilation_": self.dilation,
+            "input_": self.image,
+            "output_": self.output,
+        }
         members = {
-            f"{name}_{axis}": pair[i] for name, pair in pairs.items() for i, axis in enumerate(("height", "width"))
+            f"{name}{axis}": pair[i] for name, pair in pairs.items() for i, axis in enumerate(("height", "width"))
         }
         return members | {"pad_top": self.pad[0], "pad_left": self.pad[1]}
-
-    def dilation_fields(self) -> dict[str, int]:
-        return {"dilation_height": self.dilation[0], "dilation_width": self.dilation[1]}
 
 
 def window_over(op: Operands, size: tuple[int, int], dilation: tuple[int, int], x: Tensor, out: Tensor) -> Window:

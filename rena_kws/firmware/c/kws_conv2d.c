@@ -52,19 +52,19 @@ static inline void fill(int8_t *to, int32_t value, int32_t size)
 static void gather_row(const kws_conv2d_params *params, const int8_t *image, int32_t y, int32_t x, int8_t *row)
 {
     const int32_t channels = params->input_channels;
-    const int32_t span = params->kernel_width * channels;
-    if (y < 0 || y >= params->input_height) {
+    const int32_t span = params->window.width * channels;
+    if (y < 0 || y >= params->window.input_height) {
         fill(row, params->input_zero_point, span);
         return;
     }
-    const int8_t *line = image + y * params->input_width * channels;
-    const int32_t last = x + (params->kernel_width - 1) * params->dilation_width;
-    if (params->dilation_width == 1 && x >= 0 && last < params->input_width) {
+    const int8_t *line = image + y * params->window.input_width * channels;
+    const int32_t last = x + (params->window.width - 1) * params->window.dilation_width;
+    if (params->window.dilation_width == 1 && x >= 0 && last < params->window.input_width) {
         copy(row, line + x * channels, span);
         return;
     }
-    for (int32_t tap = 0; tap < params->kernel_width; tap++, x += params->dilation_width, row += channels) {
-        if (x < 0 || x >= params->input_width) {
+    for (int32_t tap = 0; tap < params->window.width; tap++, x += params->window.dilation_width, row += channels) {
+        if (x < 0 || x >= params->window.input_width) {
             fill(row, params->input_zero_point, channels);
         } else {
             copy(row, line + x * channels, channels);
@@ -78,11 +78,11 @@ typedef void (*dense)(const kws_dense_params *params, int32_t rows, const int8_t
 /* The field of one output pixel, by bytes. */
 static void gather(const kws_conv2d_params *params, const int8_t *image, int32_t pixel, int8_t *field)
 {
-    const int32_t span = params->kernel_width * params->input_channels;
-    const int32_t y = pixel / params->output_width * params->stride_height - params->pad_top;
-    const int32_t x = pixel % params->output_width * params->stride_width - params->pad_left;
-    for (int32_t tap = 0; tap < params->kernel_height; tap++, field += span) {
-        gather_row(params, image, y + tap * params->dilation_height, x, field);
+    const int32_t span = params->window.width * params->input_channels;
+    const int32_t y = pixel / params->window.output_width * params->window.stride_height - params->window.pad_top;
+    const int32_t x = pixel % params->window.output_width * params->window.stride_width - params->window.pad_left;
+    for (int32_t tap = 0; tap < params->window.height; tap++, field += span) {
+        gather_row(params, image, y + tap * params->window.dilation_height, x, field);
     }
 }
 
@@ -140,7 +140,7 @@ static inline int32_t convolve(const kws_conv2d_params *params, const int8_t *im
                                int8_t *scratch, dense multiply)
 {
     const int32_t depth = params->dense.depth;
-    const int32_t pixels = params->output_height * params->output_width;
+    const int32_t pixels = params->window.output_height * params->window.output_width;
     int8_t *const dense_scratch = scratch + (KWS_DENSE_ROWS * depth + 3) / 4 * 4;
     int32_t fields = KWS_DENSE_ROWS;
     for (; pixel < pixels; pixel += fields) {
@@ -175,30 +175,30 @@ static void unpack_field(const int8_t *from, int32_t pitch, int32_t rows, int32_
  * Returns how many pixels are done. */
 static int32_t convolve_blocks(const kws_conv2d_params *params, const int8_t *image, sink *to, int8_t *scratch)
 {
-    const int32_t span = params->kernel_width * params->input_channels;
-    const int32_t blocks = params->output_height * params->output_width / KWS_DENSE_ROWS;
-    const int32_t right = params->output_width * params->stride_width - params->pad_left;
-    const int32_t height = params->kernel_height;
-    const int32_t pitch = params->dilation_height * params->input_width * params->input_channels;
-    const int32_t last_y = params->input_height - 1 - (height - 1) * params->dilation_height;
-    const int32_t last_x = params->dilation_width == 1 ? params->input_width - params->kernel_width : -1;
+    const int32_t span = params->window.width * params->input_channels;
+    const int32_t blocks = params->window.output_height * params->window.output_width / KWS_DENSE_ROWS;
+    const int32_t right = params->window.output_width * params->window.stride_width - params->window.pad_left;
+    const int32_t height = params->window.height;
+    const int32_t pitch = params->window.dilation_height * params->window.input_width * params->input_channels;
+    const int32_t last_y = params->window.input_height - 1 - (height - 1) * params->window.dilation_height;
+    const int32_t last_x = params->window.dilation_width == 1 ? params->window.input_width - params->window.width : -1;
     uint32_t *const words = (uint32_t *)(void *)(scratch + (KWS_DENSE_ROWS * params->dense.depth + 3) / 4 * 4);
-    int32_t y = -params->pad_top, x = -params->pad_left;
+    int32_t y = -params->window.pad_top, x = -params->window.pad_left;
     for (int32_t block = 0; block < blocks; block++) {
         for (int32_t row = 0; row < KWS_DENSE_ROWS; row++) {
             if (x >= 0 && x <= last_x && y >= 0 && y <= last_y) {
-                const int8_t *from = image + (y * params->input_width + x) * params->input_channels;
+                const int8_t *from = image + (y * params->window.input_width + x) * params->input_channels;
                 unpack_field(from, pitch, height, span, words + row);
             } else {
                 for (int32_t tap = 0; tap < height; tap++) {
-                    gather_row(params, image, y + tap * params->dilation_height, x, scratch);
+                    gather_row(params, image, y + tap * params->window.dilation_height, x, scratch);
                     kws_unpack(scratch, span, words + row + tap * span * 2);
                 }
             }
-            x += params->stride_width;
+            x += params->window.stride_width;
             if (x == right) {
-                x = -params->pad_left;
-                y += params->stride_height;
+                x = -params->window.pad_left;
+                y += params->window.stride_height;
             }
         }
         kws_dense_dsp_block(&params->dense, words, next_block(to));
@@ -210,11 +210,11 @@ static int32_t convolve_blocks(const kws_conv2d_params *params, const int8_t *im
 /* A small image with its padding around it, so that every field lies inside. */
 static void pad_image(const kws_conv2d_params *params, const int8_t *image, int8_t *padded)
 {
-    const int32_t row_bytes = params->input_width * params->input_channels;
+    const int32_t row_bytes = params->window.input_width * params->input_channels;
     const int32_t pitch = params->padded_width * params->input_channels;
     memset(padded, params->input_zero_point, (size_t)(params->padded_height * pitch));
-    padded += params->pad_top * pitch + params->pad_left * params->input_channels;
-    for (int32_t y = 0; y < params->input_height; y++, image += row_bytes, padded += pitch) {
+    padded += params->window.pad_top * pitch + params->window.pad_left * params->input_channels;
+    for (int32_t y = 0; y < params->window.input_height; y++, image += row_bytes, padded += pitch) {
         copy(padded, image, row_bytes);
     }
 }
@@ -228,9 +228,9 @@ static inline void convolve_batches(const kws_conv2d_params *params, const int8_
     int8_t *const padded = ring + params->ring_blocks * KWS_DENSE_ROWS * params->dense.channels;
     kws_conv2d_params inner = *params;
     if (params->padded_height) {
-        inner.input_height = params->padded_height;
-        inner.input_width = params->padded_width;
-        inner.pad_top = inner.pad_left = 0;
+        inner.window.input_height = params->padded_height;
+        inner.window.input_width = params->padded_width;
+        inner.window.pad_top = inner.window.pad_left = 0;
     }
     for (int32_t batch = 0; batch < params->batches; batch++) {
         sink to = new_sink(params, input, output, ring);
@@ -241,13 +241,13 @@ static inline void convolve_batches(const kws_conv2d_params *params, const int8_
             image = padded;
         }
 #if KWS_DSP
-        if (multiply == kws_dense && params->kernel_width * params->input_channels % 4 == 0) {
+        if (multiply == kws_dense && params->window.width * params->input_channels % 4 == 0) {
             pixel = convolve_blocks(&inner, image, &to, scratch);
         }
 #endif
         finish(&to, convolve(&inner, image, pixel, &to, scratch, multiply));
-        input += params->input_height * params->input_width * params->input_channels;
-        output += params->output_height * params->output_width * params->dense.channels;
+        input += params->window.input_height * params->window.input_width * params->input_channels;
+        output += params->window.output_height * params->window.output_width * params->dense.channels;
     }
 }
 

@@ -8,27 +8,17 @@
 #include <stdint.h>
 
 #include "kws_dense.h"
+#include "kws_window.h"
 
 typedef struct {
-    kws_dense_params dense;    /* depth: kernel_height * kernel_width * input_channels; channels: output channels */
+    kws_dense_params dense;    /* depth: window.height * window.width * input_channels; channels: output channels */
     int32_t batches;           /* images */
-    int32_t input_height;      /* pixels */
-    int32_t input_width;       /* pixels */
+    kws_window window;
     int32_t input_channels;    /* elements of a pixel */
     int32_t input_zero_point;  /* input units: what padding contributes */
-    int32_t kernel_height;     /* taps */
-    int32_t kernel_width;      /* taps */
-    int32_t stride_height;     /* pixels */
-    int32_t stride_width;      /* pixels */
-    int32_t dilation_height;   /* pixels from tap to tap */
-    int32_t dilation_width;    /* pixels from tap to tap */
-    int32_t pad_top;           /* pixels */
-    int32_t pad_left;          /* pixels */
-    int32_t output_height;     /* pixels */
-    int32_t output_width;      /* pixels */
     int32_t padded_height;     /* pixels; 0: the image is read where it is, else copied with its padding around it */
     int32_t padded_width;      /* pixels */
-    int32_t ring_blocks;       /* blocks of KWS_DENSE_ROWS outputs that wait before they take the input's place; 0: none may */
+    int32_t ring_blocks;       /* blocks of outputs that wait before they take the input's place; 0: none may */
 } kws_conv2d_params;
 
 /* scratch: KWS_DENSE_ROWS receptive fields of dense.depth bytes, rounded up to words, after them what kws_dense asks for as

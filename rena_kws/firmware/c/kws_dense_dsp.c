@@ -84,7 +84,7 @@ typedef char layout_is_that_of_the_assembly[offsetof(job, weights_stride) == 36 
     "add    lr, lr, r2, lsr #1 \n"
 
 /* Eight outputs a pair of channels, for all pairs. */
-__attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
+KWS_ASSEMBLY static void four_rows(job *work __attribute__((unused)))
 {
     __asm__ volatile(
         ".syntax unified               \n"
@@ -213,7 +213,7 @@ __attribute__((naked)) static void four_rows(job *work __attribute__((unused)))
     FOLDED_HIGH(sum) FOLDED_LOW(sum)
 
 /* Four outputs a pass. Where fewer are left, the sums of a missing second pair are those of the first, and not stored. */
-__attribute__((naked)) static void one_row(job *work __attribute__((unused)))
+KWS_ASSEMBLY static void one_row(job *work __attribute__((unused)))
 {
     __asm__ volatile(
         ".syntax unified               \n"

@@ -5,6 +5,8 @@
  */
 #include "kws_dense_v6m.h"
 
+#include "kws_quantized.h"
+
 #if KWS_V6M
 
 /* Elements `at` of both rows, r3 and r4, with the weights of the first channel in r6 and of the second by `second`. */
@@ -31,7 +33,7 @@
 #define BYTE_3 "asrs r6, r5, #24 \n"
 
 /* r0 and r2: rows, r1: weights, r8 to r11: sums, r12: end of the first row. */
-__attribute__((naked)) void kws_multiply_v6m(const int8_t *rows __attribute__((unused)),
+KWS_ASSEMBLY void kws_multiply_v6m(const int8_t *rows __attribute__((unused)),
                                              const int8_t *weights __attribute__((unused)),
                                              int32_t length __attribute__((unused)),
                                              int32_t sums[2][2] __attribute__((unused)),
@@ -106,7 +108,7 @@ __attribute__((naked)) void kws_multiply_v6m(const int8_t *rows __attribute__((u
     "adds   r2, r2, r6             \n"
 
 /* r0: row, r1: weights, r3 and r2: sums, r12: end of the row. */
-__attribute__((naked)) void kws_multiply_row_v6m(const int8_t *row __attribute__((unused)),
+KWS_ASSEMBLY void kws_multiply_row_v6m(const int8_t *row __attribute__((unused)),
                                                  const int8_t *weights __attribute__((unused)),
                                                  int32_t length __attribute__((unused)),
                                                  int32_t sums[2] __attribute__((unused)))

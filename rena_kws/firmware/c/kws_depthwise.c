@@ -16,9 +16,9 @@ static void copy_plane(const kws_depthwise_params *params, const int8_t *channel
     const int32_t width = params->plane_width;
     const int32_t channels = params->input_channels;
     memset(plane, params->input_zero_point, (size_t)(2 * params->plane_lines * width));
-    plane += params->pad_top * width + params->pad_left;
-    for (int32_t y = 0; y < params->input_height; y++, plane += width) {
-        for (int32_t x = 0; x < params->input_width; x++, channel += channels) {
+    plane += params->window.pad_top * width + params->window.pad_left;
+    for (int32_t y = 0; y < params->window.input_height; y++, plane += width) {
+        for (int32_t x = 0; x < params->window.input_width; x++, channel += channels) {
             plane[x] = *channel;
         }
     }
@@ -37,9 +37,9 @@ static int32_t dot_three(const int8_t *x, const int8_t *w, int32_t rows, int32_t
 
 static int32_t dot_any(const kws_depthwise_params *params, const int8_t *x, const int8_t *w, int32_t pitch, int32_t sum)
 {
-    for (int32_t row = 0; row < params->kernel_height; row++, x += pitch) {
+    for (int32_t row = 0; row < params->window.height; row++, x += pitch) {
         const int8_t *tap = x;
-        for (int32_t column = params->kernel_width; column > 0; column--, tap += params->dilation_width) {
+        for (int32_t column = params->window.width; column > 0; column--, tap += params->window.dilation_width) {
             sum += *tap * *w++;
         }
     }
@@ -53,14 +53,14 @@ static void convolve_plane(const kws_depthwise_params *params, const int8_t *pla
     const kws_channels *record = params->records + channel / 2;
     const int32_t bias = record->bias[channel % 2];
     const int32_t multiplier = record->multiplier[channel % 2], adjustment = record->adjustment[channel % 2];
-    const int8_t *weights = params->weights + channel * params->kernel_height * params->kernel_width;
-    const int32_t tap_row = params->dilation_height * params->plane_width;
-    const int32_t row_step = params->stride_height * params->plane_width;
-    const int three = params->kernel_width == 3 && params->dilation_width == 1;
-    for (int32_t row = 0; row < params->output_height; row++, plane += row_step) {
+    const int8_t *weights = params->weights + channel * params->window.height * params->window.width;
+    const int32_t tap_row = params->window.dilation_height * params->plane_width;
+    const int32_t row_step = params->window.stride_height * params->plane_width;
+    const int three = params->window.width == 3 && params->window.dilation_width == 1;
+    for (int32_t row = 0; row < params->window.output_height; row++, plane += row_step) {
         const int8_t *window = plane;
-        for (int32_t column = 0; column < params->output_width; column++, window += params->stride_width) {
-            const int32_t sum = three ? dot_three(window, weights, params->kernel_height, tap_row, bias)
+        for (int32_t column = 0; column < params->window.output_width; column++, window += params->window.stride_width) {
+            const int32_t sum = three ? dot_three(window, weights, params->window.height, tap_row, bias)
                                       : dot_any(params, window, weights, tap_row, bias);
             *output = kws_requantize(&params->output, multiplier, adjustment, sum);
             output += step;
@@ -79,8 +79,8 @@ void kws_depthwise_portable(const kws_depthwise_params *params, const int8_t *in
                 convolve_plane(params, scratch, to, output + to, output_channels);
             }
         }
-        input += params->input_height * params->input_width * params->input_channels;
-        output += params->output_height * params->output_width * output_channels;
+        input += params->window.input_height * params->window.input_width * params->input_channels;
+        output += params->window.output_height * params->window.output_width * output_channels;
     }
 }
 

@@ -8,37 +8,27 @@
 #include <stdint.h>
 
 #include "kws_quantized.h"
+#include "kws_window.h"
 
 #define KWS_DEPTHWISE_PLANES 4 /* input channels that are copied at a time */
 
 typedef struct {
-    const int8_t *weights;       /* [output_channels][kernel_height][kernel_width] */
+    const int8_t *weights;       /* [output_channels][window.height][window.width] */
     const kws_channels *records; /* [(output_channels + 1) / 2] */
     int32_t batches;             /* images */
-    int32_t input_height;        /* pixels */
-    int32_t input_width;         /* pixels */
+    kws_window window;
     int32_t input_channels;      /* elements of a pixel */
     int32_t input_zero_point;    /* input units: what padding contributes */
     int32_t channel_multiplier;  /* output channels for each input channel */
-    int32_t kernel_height;       /* taps */
-    int32_t kernel_width;        /* taps */
-    int32_t stride_height;       /* pixels */
-    int32_t stride_width;        /* pixels */
-    int32_t dilation_height;     /* pixels from tap to tap */
-    int32_t dilation_width;      /* pixels from tap to tap */
-    int32_t pad_top;             /* pixels */
-    int32_t pad_left;            /* pixels */
-    int32_t output_height;       /* pixels */
-    int32_t output_width;        /* pixels */
     int32_t plane_lines;         /* pairs of rows of an input channel with its padding */
     int32_t plane_width;         /* pixels of such a row */
     kws_requantization output;
 } kws_depthwise_params;
 
-/* scratch: KWS_DEPTHWISE_PLANES * plane_lines * plane_width words, and after them 2 * ((kernel_height + 2) / 2) *
- * kernel_width. Word aligned.
+/* scratch: KWS_DEPTHWISE_PLANES * plane_lines * plane_width words, and after them 2 * ((window.height + 2) / 2) *
+ * window.width. Word aligned.
  * The output may be the input itself where channel_multiplier is 1 and the output has no more pixels.
- * kws_depthwise: the fast path of the core, for taps side by side (dilation 1), a stride_height of 1 or 2 and an
+ * kws_depthwise: the fast path of the core, for taps side by side (dilation 1), a window.stride_height of 1 or 2 and an
  * output.kind that is not KWS_CLAMPED. */
 void kws_depthwise(const kws_depthwise_params *params, const int8_t *input, int8_t *output, int8_t *scratch);
 void kws_depthwise_portable(const kws_depthwise_params *params, const int8_t *input, int8_t *output, int8_t *scratch);

@@ -56,7 +56,7 @@ typedef char job_layout_is_that_of_the_assembly[offsetof(job, weights) == 56 ? 1
 /* 3x3 taps, stride 1: tiles of two by two outputs, a last odd column by itself. r0 and r1: upper and lower line; sums r4
  * r5 above r6 r7; weights in r8 to r12 and lr. A last odd row is computed as a pair whose second output lies on the first:
  * it is stored before. [sp]: the job, then 56: row step now, 60: end of the tiles, 64: output. */
-__attribute__((naked)) static void three_by_three(const job *work __attribute__((unused)))
+KWS_ASSEMBLY static void three_by_three(const job *work __attribute__((unused)))
 {
     __asm__ volatile(
         ".syntax unified               \n"
@@ -208,9 +208,9 @@ static void unpack_three_by_three(const int8_t *w, uint32_t *words)
 /* Any kernel: words of even and odd output rows by turns, [line][column][even, odd]; without rows in pairs [line][column]. */
 static void unpack_weights(const kws_depthwise_params *params, const int8_t *w, uint32_t *words)
 {
-    const int32_t height = params->kernel_height;
-    const int32_t width = params->kernel_width;
-    const int in_pairs = params->stride_height == 1;
+    const int32_t height = params->window.height;
+    const int32_t width = params->window.width;
+    const int in_pairs = params->window.stride_height == 1;
     for (int32_t row = 0; row < height + in_pairs; row += 2, w += 2 * width) {
         for (int32_t column = 0; column < width; column++) {
             const int32_t before = row > 0 ? w[column - width] : 0;
@@ -227,19 +227,19 @@ static void unpack_weights(const kws_depthwise_params *params, const int8_t *w, 
 /* Rows of outputs in pairs, two outputs across; the second of an odd row or column is computed and dropped. */
 static void convolve_every_row(const kws_depthwise_params *params, const job *work, const uint32_t *weights)
 {
-    const int32_t lines = (params->kernel_height + 2) / 2;
+    const int32_t lines = (params->window.height + 2) / 2;
     const int32_t line_words = PLANES * params->plane_width;
-    const int32_t across = PLANES * params->stride_width;
-    for (int32_t row = 0; row < params->output_height; row += 2) {
+    const int32_t across = PLANES * params->window.stride_width;
+    for (int32_t row = 0; row < params->window.output_height; row += 2) {
         const uint32_t *line = work->plane + row / 2 * line_words;
         int8_t *output = work->output + row * work->row_step;
-        for (int32_t column = 0; column < params->output_width; column += 2) {
+        for (int32_t column = 0; column < params->window.output_width; column += 2) {
             const uint32_t *w = weights;
             const uint32_t *top = line + column * across;
             int32_t sum00 = work->bias, sum01 = work->bias, sum10 = work->bias, sum11 = work->bias;
             for (int32_t i = 0; i < lines; i++, top += line_words) {
                 const uint32_t *x = top;
-                for (int32_t tap = 0; tap < params->kernel_width; tap++, w += 2, x += PLANES) {
+                for (int32_t tap = 0; tap < params->window.width; tap++, w += 2, x += PLANES) {
                     const int16x2_t even = (int16x2_t)w[0], odd = (int16x2_t)w[1];
                     const int16x2_t first = (int16x2_t)x[0], second = (int16x2_t)x[across];
                     sum00 = __smlad(first, even, sum00);
@@ -248,13 +248,13 @@ static void convolve_every_row(const kws_depthwise_params *params, const job *wo
                     sum11 = __smlad(second, odd, sum11);
                 }
             }
-            const int below = row + 1 < params->output_height;
+            const int below = row + 1 < params->window.output_height;
             output[0] = requantize(work, sum00);
             if (below) {
                 output[work->row_step] = requantize(work, sum10);
             }
             output += work->column_step;
-            if (column + 1 < params->output_width) {
+            if (column + 1 < params->window.output_width) {
                 output[0] = requantize(work, sum01);
                 if (below) {
                     output[work->row_step] = requantize(work, sum11);
@@ -268,26 +268,26 @@ static void convolve_every_row(const kws_depthwise_params *params, const job *wo
 /* Every other row: all outputs lie at even rows of the plane. */
 static void convolve_every_other_row(const kws_depthwise_params *params, const job *work, const uint32_t *weights)
 {
-    const int32_t lines = (params->kernel_height + 1) / 2;
+    const int32_t lines = (params->window.height + 1) / 2;
     const int32_t line_words = PLANES * params->plane_width;
-    const int32_t across = PLANES * params->stride_width;
-    for (int32_t row = 0; row < params->output_height; row++) {
+    const int32_t across = PLANES * params->window.stride_width;
+    for (int32_t row = 0; row < params->window.output_height; row++) {
         const uint32_t *line = work->plane + row * line_words;
         int8_t *output = work->output + row * work->row_step;
-        for (int32_t column = 0; column < params->output_width; column += 2) {
+        for (int32_t column = 0; column < params->window.output_width; column += 2) {
             const uint32_t *w = weights;
             const uint32_t *top = line + column * across;
             int32_t sum0 = work->bias, sum1 = work->bias;
             for (int32_t i = 0; i < lines; i++, top += line_words) {
                 const uint32_t *x = top;
-                for (int32_t tap = 0; tap < params->kernel_width; tap++, w++, x += PLANES) {
+                for (int32_t tap = 0; tap < params->window.width; tap++, w++, x += PLANES) {
                     sum0 = __smlad((int16x2_t)x[0], (int16x2_t)*w, sum0);
                     sum1 = __smlad((int16x2_t)x[across], (int16x2_t)*w, sum1);
                 }
             }
             output[0] = requantize(work, sum0);
             output += work->column_step;
-            if (column + 1 < params->output_width) {
+            if (column + 1 < params->window.output_width) {
                 output[0] = requantize(work, sum1);
                 output += work->column_step;
             }
@@ -310,23 +310,23 @@ static void copy_channels(const kws_depthwise_params *params, const int8_t *inpu
 {
     const int32_t channels = params->input_channels;
     const uint32_t padding = ((uint32_t)params->input_zero_point & 0xFFU) * 0x01010101U;
-    const int32_t lines = (params->pad_top + params->input_height + 1) / 2;
-    words += PLANES * params->pad_left;
-    for (int32_t line = params->pad_top / 2; line < lines && line < params->plane_lines; line++) {
-        const int32_t y = 2 * line - params->pad_top;
+    const int32_t lines = (params->window.pad_top + params->window.input_height + 1) / 2;
+    words += PLANES * params->window.pad_left;
+    for (int32_t line = params->window.pad_top / 2; line < lines && line < params->plane_lines; line++) {
+        const int32_t y = 2 * line - params->window.pad_top;
         const int8_t *top = (const int8_t *)&padding;
         const int8_t *bottom = top;
         int32_t top_step = 0, bottom_step = 0;
         if (y >= 0) {
-            top = input + y * params->input_width * channels;
+            top = input + y * params->window.input_width * channels;
             top_step = channels;
         }
-        if (y + 1 < params->input_height) {
-            bottom = input + (y + 1) * params->input_width * channels;
+        if (y + 1 < params->window.input_height) {
+            bottom = input + (y + 1) * params->window.input_width * channels;
             bottom_step = channels;
         }
         uint32_t *out = words + PLANES * line * params->plane_width;
-        uint32_t *const end = out + PLANES * params->input_width;
+        uint32_t *const end = out + PLANES * params->window.input_width;
         if (count == PLANES) {
             for (; out != end; out += PLANES, top += top_step, bottom += bottom_step) {
                 const uint32_t upper = kws_load_four(top), lower = kws_load_four(bottom);
@@ -352,17 +352,17 @@ static void convolve_plane(const kws_depthwise_params *params, const uint32_t *p
 {
     const kws_channels *records = params->records + channel / 2;
     const int32_t adjustment = records->adjustment[channel % 2];
-    const int8_t *w = params->weights + channel * params->kernel_height * params->kernel_width;
+    const int8_t *w = params->weights + channel * params->window.height * params->window.width;
     job work;
     work.plane = plane;
     work.line_bytes = PLANES * params->plane_width * 4;
     work.output = output;
     work.column_step = params->input_channels * params->channel_multiplier;
-    work.row_step = params->output_width * work.column_step;
-    work.row_pairs = (params->output_height + 1) / 2;
-    work.tiles_bytes = params->output_width / 2 * 2 * PLANES * 4;
-    work.odd_width = params->output_width % 2;
-    work.odd_height = params->output_height % 2;
+    work.row_step = params->window.output_width * work.column_step;
+    work.row_pairs = (params->window.output_height + 1) / 2;
+    work.tiles_bytes = params->window.output_width / 2 * 2 * PLANES * 4;
+    work.odd_width = params->window.output_width % 2;
+    work.odd_height = params->window.output_height % 2;
     work.bias = records->bias[channel % 2];
     work.multiplier = records->multiplier[channel % 2];
     work.kind = params->output.kind;
@@ -372,10 +372,10 @@ static void convolve_plane(const kws_depthwise_params *params, const uint32_t *p
         work.shift = -adjustment;
         work.addend = params->output.zero_point * (1 << work.shift) + (1 << work.shift) / 2;
     }
-    if (params->stride_height == 2) {
+    if (params->window.stride_height == 2) {
         unpack_weights(params, w, weights);
         convolve_every_other_row(params, &work, weights);
-    } else if (params->stride_width == 1 && params->kernel_height == 3 && params->kernel_width == 3) {
+    } else if (params->window.stride_width == 1 && params->window.height == 3 && params->window.width == 3) {
         unpack_three_by_three(w, work.weights);
         three_by_three(&work);
     } else {
@@ -406,8 +406,8 @@ void kws_depthwise_dsp(const kws_depthwise_params *params, const int8_t *input, 
 {
     for (int32_t batch = 0; batch < params->batches; batch++) {
         convolve_image(params, input, output, scratch);
-        input += params->input_height * params->input_width * params->input_channels;
-        output += params->output_height * params->output_width * params->input_channels * params->channel_multiplier;
+        input += params->window.input_height * params->window.input_width * params->input_channels;
+        output += params->window.output_height * params->window.output_width * params->input_channels * params->channel_multiplier;
     }
 }
 

@@ -12,16 +12,16 @@ typedef struct {
     const int8_t *input; /* its first pixel */
     int32_t rows;        /* pixels down */
     int32_t columns;     /* pixels across */
-} window;
+} cutout;
 
 #if KWS_DSP
 /* Sums of four channels, two in a word of 16 bits each; up to 255 pixels cannot overflow them. */
-static void average_four(const kws_pool_params *params, const window *part, int32_t channel, int8_t *output)
+static void average_four(const kws_pool_params *params, const cutout *part, int32_t channel, int8_t *output)
 {
     const int32_t count = part->rows * part->columns;
     const int8_t *row = part->input + channel;
     int16x2_t even = 0, odd = 0;
-    for (int32_t y = 0; y < part->rows; y++, row += params->input_width * params->channels) {
+    for (int32_t y = 0; y < part->rows; y++, row += params->window.input_width * params->channels) {
         const int8_t *x = row;
         for (int32_t column = part->columns; column > 0; column--, x += params->channels) {
             const uint32_t four = kws_load_four(x);
@@ -37,14 +37,14 @@ static void average_four(const kws_pool_params *params, const window *part, int3
 }
 #endif
 
-typedef int32_t (*reduction)(const kws_pool_params *params, const window *part, int32_t channel);
+typedef int32_t (*reduction)(const kws_pool_params *params, const cutout *part, int32_t channel);
 
-static int32_t average(const kws_pool_params *params, const window *part, int32_t channel)
+static int32_t average(const kws_pool_params *params, const cutout *part, int32_t channel)
 {
     const int32_t count = part->rows * part->columns;
     const int8_t *row = part->input + channel;
     int32_t sum = 0;
-    for (int32_t y = 0; y < part->rows; y++, row += params->input_width * params->channels) {
+    for (int32_t y = 0; y < part->rows; y++, row += params->window.input_width * params->channels) {
         const int8_t *x = row;
         for (int32_t column = 0; column < part->columns; column++, x += params->channels) {
             sum += *x;
@@ -53,11 +53,11 @@ static int32_t average(const kws_pool_params *params, const window *part, int32_
     return (sum > 0 ? sum + count / 2 : sum - count / 2) / count; /* to nearest, ties away from zero */
 }
 
-static int32_t maximum(const kws_pool_params *params, const window *part, int32_t channel)
+static int32_t maximum(const kws_pool_params *params, const cutout *part, int32_t channel)
 {
     const int8_t *row = part->input + channel;
     int32_t largest = INT8_MIN;
-    for (int32_t y = 0; y < part->rows; y++, row += params->input_width * params->channels) {
+    for (int32_t y = 0; y < part->rows; y++, row += params->window.input_width * params->channels) {
         const int8_t *x = row;
         for (int32_t column = 0; column < part->columns; column++, x += params->channels) {
             largest = *x > largest ? *x : largest;
@@ -68,18 +68,18 @@ static int32_t maximum(const kws_pool_params *params, const window *part, int32_
 
 static inline void pool(const kws_pool_params *params, const int8_t *input, int8_t *output, reduction reduce)
 {
-    const int32_t height = params->input_height;
-    const int32_t width = params->input_width;
+    const int32_t height = params->window.input_height;
+    const int32_t width = params->window.input_width;
     for (int32_t batch = 0; batch < params->batches; batch++, input += height * width * params->channels) {
-        for (int32_t row = 0; row < params->output_height; row++) {
-            const int32_t y = row * params->stride_height - params->pad_top;
+        for (int32_t row = 0; row < params->window.output_height; row++) {
+            const int32_t y = row * params->window.stride_height - params->window.pad_top;
             const int32_t top = y > 0 ? y : 0;
-            const int32_t bottom = y + params->window_height < height ? y + params->window_height : height;
-            for (int32_t column = 0; column < params->output_width; column++) {
-                const int32_t x = column * params->stride_width - params->pad_left;
+            const int32_t bottom = y + params->window.height < height ? y + params->window.height : height;
+            for (int32_t column = 0; column < params->window.output_width; column++) {
+                const int32_t x = column * params->window.stride_width - params->window.pad_left;
                 const int32_t left = x > 0 ? x : 0;
-                const int32_t right = x + params->window_width < width ? x + params->window_width : width;
-                const window part = {input + (top * width + left) * params->channels, bottom - top, right - left};
+                const int32_t right = x + params->window.width < width ? x + params->window.width : width;
+                const cutout part = {input + (top * width + left) * params->channels, bottom - top, right - left};
                 int32_t channel = 0;
 #if KWS_DSP
                 if (reduce == average && part.rows * part.columns <= 255) {

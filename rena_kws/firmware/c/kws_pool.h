@@ -7,19 +7,12 @@
 
 #include <stdint.h>
 
+#include "kws_window.h"
+
 typedef struct {
     int32_t batches;        /* images */
-    int32_t input_height;   /* pixels */
-    int32_t input_width;    /* pixels */
+    kws_window window;
     int32_t channels;       /* elements of a pixel */
-    int32_t window_height;  /* pixels */
-    int32_t window_width;   /* pixels */
-    int32_t stride_height;  /* pixels */
-    int32_t stride_width;   /* pixels */
-    int32_t pad_top;        /* pixels */
-    int32_t pad_left;       /* pixels */
-    int32_t output_height;  /* pixels */
-    int32_t output_width;   /* pixels */
     int32_t output_min;     /* output units, from the activation */
     int32_t output_max;     /* output units, from the activation */
 } kws_pool_params;

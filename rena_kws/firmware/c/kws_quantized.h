@@ -10,6 +10,13 @@
 
 #include <stdint.h>
 
+/* A function of nothing but assembly. No compiler sees what it does with its arguments, so none may reason about that. */
+#if defined(__clang__)
+#define KWS_ASSEMBLY __attribute__((naked, noinline))
+#elif defined(__GNUC__)
+#define KWS_ASSEMBLY __attribute__((naked, noipa))
+#endif
+
 /* What the accumulators of two channels start from and how they become outputs; a single last channel has zeros beside
  * it. */
 typedef struct {
