@@ -141,3 +141,16 @@ def test_batches_are_full_and_hold_no_clip_twice(clips: int, size: int, seed: in
     assert clips - len(shown) < min(size, clips)
     positions = [position for position, _ in batches]
     assert positions == sorted(positions) and positions[0] == 0 and positions[-1] < 1
+
+
+def test_time_that_is_up_ends_an_epoch_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one step, and not after all of an epoch: a large network's epoch takes a minute."""
+    from rena_kws.train.trainer import _Stepper
+
+    steps: list[float] = []
+    step = _Stepper.step
+    monkeypatch.setattr(
+        _Stepper, "step", lambda self, x, y, progress: (steps.append(progress), step(self, x, y, progress))[1]
+    )
+    train(fresh(), TRAINING, VALIDATION, replace(SETTINGS, epochs=10_000, batch_size=2, max_seconds=1e-6))
+    assert len(steps) == 1

@@ -79,7 +79,10 @@ def train(
         )
         losses = []
         for position, batch in _batches(len(x), settings.batch_size, rng):
-            losses.append(stepper.step(x[batch], y[batch], clock.progress(epoch + position)))
+            progress = clock.progress(epoch + position)
+            if losses and progress >= 1:  # Time is up, and an epoch of a large network may take a minute
+                break
+            losses.append(stepper.step(x[batch], y[batch], progress))
         loss = float(np.mean([float(value) for value in losses]))
         if not math.isfinite(loss):
             raise CandidateError(f"training must keep a finite loss; it was {loss} in epoch {epoch + 1}")
