@@ -20,6 +20,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rena_kws.artifacts import ConvertedModel
+from rena_kws.firmware.emit import generate
+
 pytest.importorskip("tflite_micro")
 
 ACTIVATIONS = st.sampled_from([0, 1, 2, 3])  # NONE, RELU, RELU_N1_TO_1, RELU6
@@ -305,6 +308,27 @@ def draw_model(
 def check(name: str, data: st.DataObject, folder: Path, compiler: str) -> None:
     model, inputs, outputs, batches = draw_model(name, data)
     assert_equal_to_micro(model.build(inputs, outputs), folder, compiler, batches)
+
+
+@pytest.mark.parametrize("channels", [5, 7, 8])
+def test_a_batch_of_images_is_convolved_in_place(channels: int, compiled: Path, tool: Callable[[str], str]) -> None:
+    """With fewer channels than the input's, the second image's outputs begin before its input."""
+    random = np.random.default_rng(channels)
+    model = ModelBuilder()
+    x = model.tensor((2, 6, 24, 8), scale=0.05, zero_point=3)
+    weights = model.tensor(
+        (channels, 3, 3, 8),
+        scale=[0.01] * channels,
+        data=random.integers(-127, 128, (channels, 3, 3, 8)).astype(np.int8),
+    )
+    y = model.tensor((2, 6, 24, channels), scale=0.1, zero_point=-5)
+    options = {"padding": 0, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    model.op("CONV_2D", [x, weights, -1], [y], "Conv2DOptions", fusedActivationFunction=0, **options)
+    data = model.build([x], [y])
+    firmware = generate(ConvertedModel("tflite", data))
+    assert firmware.inputs[0].offset == firmware.outputs[0].offset, "it is in place"
+    inputs = [[random.integers(-128, 128, (2, 6, 24, 8), np.int8)] for _ in range(4)]
+    assert_equal_to_micro(data, compiled, tool("gcc"), inputs)
 
 
 def limits(examples: int) -> settings:

@@ -112,4 +112,4 @@ UNSEEN_VOICES = FrontEnd(log_floor=0.1)
 """What a search uses. A loud vowel puts about 100 into a band, so whatever lies 60 dB below is floor: the hiss of each
 speaker's microphone, and the digital silence around a short recording, which tells clips apart by their cut. Chosen on
 synthetic voices that were not trained on (the ten digits): anything from 0.03 to 1 is better there than MLPerf Tiny's
-1e-6, by two points in a hundred or more."""
+1e-6, by one to four points in a hundred."""

@@ -77,7 +77,7 @@ def train(
         x, y = mix(
             augment(training.x, statistics, settings.augmentation, rng), targets, settings.augmentation.mixup, rng
         )
-        losses = []
+        losses: list[Any] = []
         for position, batch in _batches(len(x), settings.batch_size, rng):
             progress = clock.progress(epoch + position)
             if losses and progress >= 1:  # Time is up, and an epoch of a large network may take a minute

@@ -97,10 +97,10 @@ typedef struct {
     int32_t at;            /* the ring's next block, bytes */
 } sink;
 
-static sink new_sink(const kws_conv2d_params *params, const int8_t *input, int8_t *output, int8_t *ring)
+static sink new_sink(const kws_conv2d_params *params, int8_t *output, int8_t *ring)
 {
     const int32_t block_bytes = KWS_DENSE_ROWS * params->dense.channels;
-    const sink to = {output, input == output ? ring : 0, params->ring_blocks * block_bytes, block_bytes, 0, 0};
+    const sink to = {output, ring, params->ring_blocks * block_bytes, block_bytes, 0, 0};
     return to;
 }
 
@@ -226,6 +226,7 @@ static inline void convolve_batches(const kws_conv2d_params *params, const int8_
     const int32_t depth = params->dense.depth;
     int8_t *const ring = scratch + (KWS_DENSE_ROWS * depth + 3) / 4 * 4 + KWS_DENSE_ROWS * 2 * ((depth + 3) / 4 * 4);
     int8_t *const padded = ring + params->ring_blocks * KWS_DENSE_ROWS * params->dense.channels;
+    const int in_place = input == output; /* later images of a batch may lie apart, and still over one another */
     kws_conv2d_params inner = *params;
     if (params->padded_height) {
         inner.window.input_height = params->padded_height;
@@ -233,7 +234,7 @@ static inline void convolve_batches(const kws_conv2d_params *params, const int8_
         inner.window.pad_top = inner.window.pad_left = 0;
     }
     for (int32_t batch = 0; batch < params->batches; batch++) {
-        sink to = new_sink(params, input, output, ring);
+        sink to = new_sink(params, output, in_place ? ring : 0);
         const int8_t *image = input;
         int32_t pixel = 0;
         if (params->padded_height) {
