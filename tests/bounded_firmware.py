@@ -29,7 +29,7 @@ from rena_kws.firmware.toolchain import Target, ZigToolchain
 from rena_kws.profilers.cortex_m.image import read_image
 
 FLASH, RAM, RETURN = 0x08000000, 0x20000000, 0x0FFFF000
-FLASH_BYTES, RAM_BYTES = 1 << 20, 1 << 18
+FLASH_BYTES, RAM_BYTES, STACK_BYTES = 1 << 20, 1 << 18, 1 << 13
 CPU_MODELS = {"cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0, "cortex-m4": arm.UC_CPU_ARM_CORTEX_M4}
 IT_BITS = 0x0600FC00
 Ranges = list[tuple[int, int]]
@@ -81,7 +81,8 @@ class BoundedFirmware:
             uc.mem_write(segment.address, segment.data)
         for port, values in zip(firmware.inputs, inputs, strict=True):
             uc.mem_write(RAM + port.offset, np.ascontiguousarray(values).tobytes())
-        watch = _Watch(self._layers, RAM + firmware.arena_bytes, aligned=self._core == "cortex-m0plus")
+        assert firmware.arena_bytes < RAM_BYTES - STACK_BYTES
+        watch = _Watch(self._layers, aligned=self._core == "cortex-m0plus")
         uc.hook_add(unicorn.UC_HOOK_BLOCK, watch.on_block)
         uc.hook_add(unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE, watch.on_access)
         run = self._image.function(f"{firmware.name}_run")
@@ -100,8 +101,8 @@ class BoundedFirmware:
 class _Watch:
     """The hooks of one run."""
 
-    def __init__(self, layers: dict[int, _Layer], arena_end: int, aligned: bool) -> None:
-        self.layers, self.arena_end, self.aligned = layers, arena_end, aligned
+    def __init__(self, layers: dict[int, _Layer], aligned: bool) -> None:
+        self.layers, self.aligned = layers, aligned
         self.layer: _Layer | None = None
         self.complaints: list[str] = []
 
@@ -115,7 +116,7 @@ class _Watch:
             uc.reg_write(arm.UC_ARM_REG_XPSR, state & ~IT_BITS)
         if self.aligned and address % size:
             self.complaints.append(f"{size} bytes at {address:#x}: this core faults on unaligned accesses")
-        if self.arena_end <= address < RAM + RAM_BYTES or self.layer is None:
+        if RAM + RAM_BYTES - STACK_BYTES <= address < RAM + RAM_BYTES or self.layer is None:
             return  # the stack
         writing = access == unicorn.UC_MEM_WRITE
         ranges = self.layer.writes if writing else self.layer.reads

@@ -331,6 +331,21 @@ def test_a_batch_of_images_is_convolved_in_place(channels: int, compiled: Path, 
     assert_equal_to_micro(data, compiled, tool("gcc"), inputs)
 
 
+@pytest.mark.parametrize("exponent", [-20, -30, -31, -33])
+def test_a_sum_of_very_different_scales_on_a_fast_core(exponent: int) -> None:
+    """The smaller operand's factor to the larger's scale may round to nothing."""
+    model = ModelBuilder()
+    x = model.tensor((1, 2, 4, 8), scale=1.0)
+    other = model.tensor((1, 2, 4, 8), scale=2.0**exponent)
+    y = model.tensor((1, 2, 4, 8), scale=1.0)
+    model.op("ADD", [x, other], [y], "AddOptions", fusedActivationFunction=0)
+    data = model.build([x, other], [y])
+    random = np.random.default_rng(0)
+    inputs = [random.integers(-128, 128, (1, 2, 4, 8), np.int8) for _ in range(2)]
+    expected = MicroInterpreter(data)(inputs, 1)[0]
+    np.testing.assert_array_equal(BoundedFirmware(data, "cortex-m4")(inputs)[0], expected)
+
+
 def limits(examples: int) -> settings:
     # Shrinking recompiles for minutes; the failing operator is found faster by reading.
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]

@@ -54,7 +54,9 @@ def _arithmetic(op: Operands, function: str) -> tuple[Call, ...]:
         fields[f"{name}_multiplier"], fields[f"{name}_shift"] = quantize_multiplier(real)
     low, high = activation_range(op.activation(), out.scale, out.zero_point)
     fields |= {"output_zero_point": out.zero_point, "output_min": low, "output_max": high}
-    plain = (low, high) == (INT8_MIN, INT8_MAX) and -MAX_RIGHT_SHIFT <= fields["output_shift"] < 0
+    # An operand whose scale is next to nothing beside the other's has a factor that 32 bits do not hold.
+    near = all(fields[f"{name}_multiplier"] and fields[f"{name}_shift"] >= -30 for name in ("first", "second"))
+    plain = near and (low, high) == (INT8_MIN, INT8_MAX) and -MAX_RIGHT_SHIFT <= fields["output_shift"] < 0
     if function == "add" and not (plain and first.elements == second.elements):
         function = "add_portable"
     operands = (first.index, second.index, out.index)
@@ -163,7 +165,7 @@ def softmax(op: Operands) -> tuple[Call, ...]:
         raise op.error(f"beta {beta} with the input scale {x.scale}; their product must exceed 2^-26")
     table = np.array(softmax_table(x.scale, beta), np.int32)
     fields = {"exponentials": table, "table_length": len(table), "rows": x.elements // depth, "depth": depth}
-    return (Call("softmax", "softmax", "softmax", fields, (x.index, out.index)),)
+    return (Call("softmax", "softmax", "softmax", fields, (x.index, out.index), in_place=(x.index,)),)
 
 
 def concatenation(op: Operands) -> tuple[Call, ...]:
@@ -232,8 +234,10 @@ def strided_slice(op: Operands) -> tuple[Call, ...]:
         op.expect_shape(constant, rank)
         bounds.append([int(value) for value in np.ravel(np.asarray(constant.data))])
     masks = {name: int(op.op.options.get(f"{name}Mask", 0)) for name in ("begin", "end", "shrinkAxis")}
-    if op.op.options.get("ellipsisMask", 0) or op.op.options.get("newAxisMask", 0):
-        raise op.error("an ellipsis or a new axis; supported are begin, end, stride and axes that are dropped")
+    if any(op.op.options.get(name, 0) for name in ("ellipsisMask", "newAxisMask", "offset")):
+        raise op.error(
+            "an ellipsis, a new axis or ends as offsets; supported are begin, end, stride and axes that are dropped"
+        )
     start, step, sizes = [0] * (4 - rank), [1] * (4 - rank), [1] * (4 - rank)
     for axis, (size, begin, end, stride) in enumerate(zip(x.shape, *bounds, strict=True)):
         if stride == 0:

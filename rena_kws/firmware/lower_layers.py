@@ -193,6 +193,8 @@ def mean(op: Operands) -> tuple[Call, ...]:
     outer, inner = math.prod(x.shape[: axes[0]]), math.prod(x.shape[axes[-1] + 1 :])
     reduced = x.elements // (outer * inner)
     op.expect_elements(out, outer * inner)
+    if x.scale / out.scale >= 1 << 30:
+        raise op.error("its scales differ by more than a factor of 2^30")
     multiplier, shift = mean_multiplier(x.scale / out.scale, reduced)
     fields = {
         "outer": outer,

@@ -38,7 +38,8 @@ class Block:
 class MemoryPlan:
     """`tensors`: tensor index → block, equal for tensors that share storage; `scratch`: operator index → block.
 
-    `storage` names for every tensor the one whose storage it uses: itself, unless a shape-only operator made it.
+    `storage` names for every tensor the one whose storage it uses: itself, unless an operator made it that only changes
+    the shape, or one that works in place.
     Constants have no block.
     """
 

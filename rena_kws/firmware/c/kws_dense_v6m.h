@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#if defined(__ARM_ARCH_6M__) && !defined(KWS_PORTABLE)
+#if defined(__ARM_ARCH_6M__) && defined(__GNUC__) && !defined(KWS_PORTABLE)
 #define KWS_V6M 1
 
 /* Adds to sums[row][channel] the products of two rows, `depth` bytes apart, with a pair of channels, for the first

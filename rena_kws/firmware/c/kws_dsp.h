@@ -6,7 +6,16 @@
 #ifndef KWS_DSP_H
 #define KWS_DSP_H
 
-#if defined(__ARM_FEATURE_SIMD32) && !defined(KWS_PORTABLE)
+/* What the assembly relies on: an M-profile core in Thumb, words read at any address, a compiler that takes GNU assembly,
+ * and jumps into the middle of a loop. */
+#if defined(__ARM_FEATURE_SIMD32) && defined(__ARM_ARCH_PROFILE) && defined(__ARM_FEATURE_UNALIGNED) \
+    && defined(__thumb2__) && defined(__GNUC__) && !defined(__ARM_FEATURE_BTI_DEFAULT) && !defined(KWS_PORTABLE)
+#define KWS_HAS_DSP (__ARM_ARCH_PROFILE == 'M')
+#else
+#define KWS_HAS_DSP 0
+#endif
+
+#if KWS_HAS_DSP
 #define KWS_DSP 1
 
 #include <arm_acle.h>
