@@ -17,6 +17,9 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 30, 40, 52
 LIMIT_IN_VIEW = 2.0
 """A limit farther out than this many times the dearest point would squeeze the points: it is named, not drawn."""
 
+LEAST_SPAN = 1e-9
+"""Of an axis: less than this is no difference in any unit that is drawn."""
+
 STYLE = """
 .kws-plot{--ink:#1d2733;--soft:#66717e;--grid:#e3e7ec;--dot:#7b8fa6;--front:#0b6bcb;--limit:#c2410c;--back:#fff;
 font:12px system-ui,sans-serif}
@@ -73,7 +76,8 @@ class Scale:
     """A linear axis over round numbers: from data to picture coordinates."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        span = high - low or abs(high) or 1.0
+        span = high - low or abs(high)
+        span = span if span > LEAST_SPAN else 1.0
         rough = span / 5
         power = 10.0 ** math.floor(math.log10(rough))
         self.step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
