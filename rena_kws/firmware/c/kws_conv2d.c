@@ -75,6 +75,12 @@ static void gather_row(const kws_conv2d_params *params, const int8_t *image, int
 typedef void (*dense)(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
                       int8_t *scratch);
 
+/* Bytes of scratch memory that the fields of a block take; what kws_dense asks for follows. */
+static inline int32_t fields_bytes(const kws_conv2d_params *params)
+{
+    return (KWS_DENSE_ROWS * params->dense.depth + 3) / 4 * 4;
+}
+
 /* The field of one output pixel, by bytes. */
 static void gather(const kws_conv2d_params *params, const int8_t *image, int32_t pixel, int8_t *field)
 {
@@ -141,7 +147,7 @@ static inline int32_t convolve(const kws_conv2d_params *params, const int8_t *im
 {
     const int32_t depth = params->dense.depth;
     const int32_t pixels = params->window.output_height * params->window.output_width;
-    int8_t *const dense_scratch = scratch + (KWS_DENSE_ROWS * depth + 3) / 4 * 4;
+    int8_t *const dense_scratch = scratch + fields_bytes(params);
     int32_t fields = KWS_DENSE_ROWS;
     for (; pixel < pixels; pixel += fields) {
         const int32_t left = pixels - pixel;
@@ -182,7 +188,7 @@ static int32_t convolve_blocks(const kws_conv2d_params *params, const int8_t *im
     const int32_t pitch = params->window.dilation_height * params->window.input_width * params->input_channels;
     const int32_t last_y = params->window.input_height - 1 - (height - 1) * params->window.dilation_height;
     const int32_t last_x = params->window.dilation_width == 1 ? params->window.input_width - params->window.width : -1;
-    uint32_t *const words = (uint32_t *)(void *)(scratch + (KWS_DENSE_ROWS * params->dense.depth + 3) / 4 * 4);
+    uint32_t *const words = (uint32_t *)(void *)(scratch + fields_bytes(params));
     int32_t y = -params->window.pad_top, x = -params->window.pad_left;
     for (int32_t block = 0; block < blocks; block++) {
         for (int32_t row = 0; row < KWS_DENSE_ROWS; row++) {
@@ -224,7 +230,7 @@ static inline void convolve_batches(const kws_conv2d_params *params, const int8_
                                     int8_t *scratch, dense multiply)
 {
     const int32_t depth = params->dense.depth;
-    int8_t *const ring = scratch + (KWS_DENSE_ROWS * depth + 3) / 4 * 4 + KWS_DENSE_ROWS * 2 * ((depth + 3) / 4 * 4);
+    int8_t *const ring = scratch + fields_bytes(params) + KWS_DENSE_ROWS * 2 * ((depth + 3) / 4 * 4);
     int8_t *const padded = ring + params->ring_blocks * KWS_DENSE_ROWS * params->dense.channels;
     const int in_place = input == output; /* later images of a batch may lie apart, and still over one another */
     kws_conv2d_params inner = *params;

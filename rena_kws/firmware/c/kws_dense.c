@@ -15,18 +15,23 @@ typedef struct {
     int32_t sum[2][2]; /* [row][channel], in units of the accumulator */
 } block;
 
+/* The weights of element `i` of a group of four for both channels. */
+static inline const int8_t *weights_of(const int8_t *group, int32_t i)
+{
+    return group + (i & 1) * 4 + (i & 2);
+}
+
 /* Adds the products of `rows` rows (1 or 2), `pitch` apart, with a pair of channels. */
 static inline void multiply(const int8_t *x0, int32_t rows, const int8_t *weights, int32_t depth, int32_t pitch,
                             block *sums)
 {
-    static const int8_t place[4] = {0, 4, 2, 6}; /* of an element's two weights among the eight of four elements */
     const int8_t *x1 = x0 + pitch;
     const int8_t *const end = x0 + depth / 4 * 4;
     int32_t a0 = sums->sum[0][0], b0 = sums->sum[0][1];
     int32_t a1 = sums->sum[1][0], b1 = sums->sum[1][1];
     for (; x0 != end; x0 += 4, x1 += 4, weights += 8) {
         for (int i = 0; i < 4; i++) {
-            const int8_t *pair = weights + (i & 1) * 4 + (i & 2);
+            const int8_t *pair = weights_of(weights, i);
             a0 += x0[i] * pair[0];
             b0 += x0[i] * pair[1];
             if (rows == 2) {
@@ -36,7 +41,7 @@ static inline void multiply(const int8_t *x0, int32_t rows, const int8_t *weight
         }
     }
     for (int32_t i = 0; i < depth % 4; i++) {
-        const int8_t *pair = weights + place[i];
+        const int8_t *pair = weights_of(weights, i);
         a0 += x0[i] * pair[0];
         b0 += x0[i] * pair[1];
         if (rows == 2) {

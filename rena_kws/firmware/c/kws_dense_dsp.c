@@ -83,27 +83,32 @@ typedef char layout_is_that_of_the_assembly[offsetof(job, weights_stride) == 36 
     "lsl    r2, r2, r12 \n"                       \
     "add    lr, lr, r2, lsr #1 \n"
 
+/* [sp]: the job, [sp, 4]: where to enter the loop at label 2, [sp, 8]: the end of the rows. The first pass through the
+ * unrolled body leaves out what is no whole pass. group_shift: log2 of a group's bytes in the rows. */
+#define ENTER(group_shift, unrolled, group_code_bytes)  \
+    "push   {r4-r11, lr}           \n"                  \
+    "sub    sp, #12                \n"                  \
+    "ldr    r1, [r0, #4]           \n"                  \
+    "ldr    r2, [r0]               \n"                  \
+    "str    r0, [sp]               \n"                  \
+    "str    r1, [sp, #8]           \n"                  \
+    "sub    r1, r1, r2             \n"                  \
+    "lsr    r1, r1, #" group_shift " \n"                \
+    "rsb    r1, r1, #0             \n"                  \
+    "and    r1, r1, #" unrolled " - 1 \n"               \
+    "mov    r2, #" group_code_bytes " \n"               \
+    "mul    r1, r1, r2             \n"                  \
+    "adr.w  r2, 2f                 \n"                  \
+    "add    r1, r1, r2             \n"                  \
+    "orr    r1, r1, #1             \n"                  \
+    "str    r1, [sp, #4]           \n"
+
 /* Eight outputs a pair of channels, for all pairs. */
 KWS_ASSEMBLY static void four_rows(job *work __attribute__((unused)))
 {
     __asm__ volatile(
         ".syntax unified               \n"
-        "push   {r4-r11, lr}           \n"
-        "sub    sp, #12                \n"
-        "ldr    r1, [r0, #4]           \n"
-        "ldr    r2, [r0]               \n"
-        "str    r0, [sp]               \n" /* [sp]: job */
-        "str    r1, [sp, #8]           \n" /* [sp, 8]: end of the rows */
-        "sub    r1, r1, r2             \n"
-        "lsr    r1, r1, #5             \n" /* groups of four elements, 32 bytes each */
-        "rsb    r1, r1, #0             \n"
-        "and    r1, r1, #" FOUR_ROWS_UNROLLED " - 1 \n" /* the first pass through the body leaves these out */
-        "mov    r2, #" FOUR_ROWS_GROUP_BYTES " \n"
-        "mul    r1, r1, r2             \n"
-        "adr.w  r2, 2f                 \n"
-        "add    r1, r1, r2             \n"
-        "orr    r1, r1, #1             \n"
-        "str    r1, [sp, #4]           \n" /* [sp, 4]: where to enter it */
+        ENTER("5", FOUR_ROWS_UNROLLED, FOUR_ROWS_GROUP_BYTES) /* a group of four elements is 32 bytes */
         "ldr    r1, [r0, #8]           \n"
         "1:                            \n" /* a pair of channels */
         "ldr    r3, [sp, #4]           \n"
@@ -217,22 +222,7 @@ KWS_ASSEMBLY static void one_row(job *work __attribute__((unused)))
 {
     __asm__ volatile(
         ".syntax unified               \n"
-        "push   {r4-r11, lr}           \n"
-        "sub    sp, #12                \n"
-        "ldr    r1, [r0, #4]           \n"
-        "ldr    r2, [r0]               \n"
-        "str    r0, [sp]               \n"
-        "str    r1, [sp, #8]           \n"
-        "sub    r1, r1, r2             \n"
-        "lsr    r1, r1, #2             \n"
-        "rsb    r1, r1, #0             \n"
-        "and    r1, r1, #" ONE_ROW_UNROLLED " - 1 \n"
-        "mov    r2, #" ONE_ROW_GROUP_BYTES " \n"
-        "mul    r1, r1, r2             \n"
-        "adr.w  r2, 2f                 \n"
-        "add    r1, r1, r2             \n"
-        "orr    r1, r1, #1             \n"
-        "str    r1, [sp, #4]           \n"
+        ENTER("2", ONE_ROW_UNROLLED, ONE_ROW_GROUP_BYTES) /* a group of four elements is 4 bytes */
         "1:                            \n" /* two pairs of channels */
         "ldr    r3, [r0, #12]          \n"
         "ldr    r4, [r0, #16]          \n"
