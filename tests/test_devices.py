@@ -65,7 +65,7 @@ def test_cortex_m_is_the_m4_and_an_unknown_name_gets_a_suggestion() -> None:
         ('core = "cortex-m4"', 'core = "cortex-m4"\nfpu = "double"', "core-has-fpu: fpu = 'double'"),
         ('kind = "cortex_m"', 'kind = "host"', "complete-chip: core = 'cortex-m4'"),
         ("ram_bytes = 262_144", "ram_bytes = 262_143", "whole-pages: ram_bytes = 262143"),
-        ("ram_origin = 0x20000000", "ram_origin = 0x08000400", "flash-and-ram-apart"),
+        ("ram_origin = 0x20000000", "ram_origin = 0x08000400", "memories-apart: ram_origin"),
         ("ram_origin = 0x20000000", "ram_origin = 0x20000000\nsupply_v = 3.3", "energy-pair: supply_v = 3.3"),
         ('clock_hz = "datasheet"\n', "", "sourced: clock_hz = 100000000"),
         ('clock_hz = "datasheet"', 'clock_hz = " "', "source-text: sources.clock_hz"),
@@ -74,7 +74,7 @@ def test_cortex_m_is_the_m4_and_an_unknown_name_gets_a_suggestion() -> None:
         ("[sources]", "[memory]\nwaits = 3\n[sources]", "known-key: memory.waits = 3"),
         (
             "[sources]",
-            "[memory]\ndata_cache_bytes = 100\ndata_cache_line_bytes = 8\n[sources]",
+            "[memory]\ndata_cache_bytes = 100\ndata_line_bytes = 8\n[sources]",
             "whole-lines: memory.data_cache_bytes = 100",
         ),
         ("[sources]", "[memory]\nfetch_stall_share = 0.1\n[sources]", "sourced: memory.fetch_stall_share = 0.1"),

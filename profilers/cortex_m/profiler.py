@@ -103,8 +103,8 @@ class CortexMProfiler(Profiler):
             output_sizes=tuple(port.size_bytes for port in firmware.outputs),
             inputs=tuple((sample.tobytes(),) for sample in batch),
             owners=tuple(owners),
-            cache_lines=path.data_cache_bytes // path.data_cache_line_bytes if path.data_cache_bytes else 0,
-            cache_line_bytes=path.data_cache_line_bytes,
+            cache_lines=path.data_cache_bytes // path.data_line_bytes if path.data_cache_bytes else 0,
+            cache_line_bytes=path.data_line_bytes,
             halfword_budget=self.halfword_budget,
         )
 
