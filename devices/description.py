@@ -103,6 +103,12 @@ class Device:
         regions = {name: vars(region) for name, region in self.regions.items()}
         return vars(self) | {"memory": vars(self.memory), "regions": regions, "sources": dict(self.sources)}
 
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> Device:
+        """The inverse of `as_json`."""
+        regions = {name: Region(**region) for name, region in table["regions"].items()}
+        return cls(**{**table, "memory": MemoryPath(**table["memory"]), "regions": regions})
+
 
 def parse(name: str, text: str) -> Device:
     """The device `name` described by a TOML text. Raises `DeviceError` naming device, rule and value."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rena_kws.devices.description import Fpu
 from rena_kws.errors import CandidateError
 from rena_kws.profilers.cortex_m.cores import CoreTiming
-from rena_kws.profilers.cortex_m.instructions import Instruction, Kind
+from rena_kws.profilers.cortex_m.instructions import BRANCHES, Instruction, Kind
 
-_BRANCHES = ("branch", "branch_link", "table_branch", "load_pc", "pop_pc")
 _LOADS = ("load", "load_pc")
 _MULTIPLE = ("load_multiple", "store_multiple", "pop_pc")
 _MEMORY = (*_LOADS, *_MULTIPLE, "store", "load_double", "store_double", "table_branch")
@@ -31,17 +31,17 @@ class BlockCost:
     taken: int
 
 
-def block_cost(instructions: Sequence[Instruction], core: CoreTiming, *, dsp: bool, fpu: bool) -> BlockCost:
+def block_cost(instructions: Sequence[Instruction], core: CoreTiming, *, dsp: bool, fpu: Fpu) -> BlockCost:
     """The cost of a block. Raises `CandidateError` for an instruction that the core does not have as it is fitted."""
     for item in instructions:
         missing = item.kind not in core.cycles
         missing |= item.kind in ("dsp", "dsp_multiply") and not dsp
-        missing |= (item.kind.startswith("float") or item.text.startswith("v")) and not fpu
+        missing |= item.is_float and (fpu == "none" or (item.precision == "double" and fpu != "double"))
         if missing:
             raise CandidateError(f"{core.name} has no instruction {item.text!r} (at {item.address:#010x})")
     cost = _scoreboard if core.issue_width else _in_order
     last = instructions[-1]
-    if last.kind not in _BRANCHES:
+    if last.kind not in BRANCHES:
         cycles = cost(instructions, core)
         return BlockCost(cycles, cycles)
     taken = cost(instructions, core) + core.taken_cycles
@@ -132,7 +132,7 @@ def _pairs(item: Instruction, beside: list[Instruction], core: CoreTiming) -> bo
     if len(beside) >= core.issue_width:
         return False
     older = beside[0]
-    if item.kind in _ALONE or older.kind in (*_ALONE, *_BRANCHES) or item.kind == "dsp":
+    if item.kind in _ALONE or older.kind in (*_ALONE, *BRANCHES) or item.kind == "dsp":
         return False
     kinds = (older.kind, item.kind)
     multiplies = sum(kind in _MULTIPLIES for kind in kinds)

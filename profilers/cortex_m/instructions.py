@@ -36,6 +36,8 @@ Kind = Literal[
 ]
 """Timing classes. The three float classes take part in arithmetic only; float loads and stores are loads and stores."""
 
+BRANCHES = ("branch", "branch_link", "table_branch", "load_pc", "pop_pc")
+
 _MULTIPLY = {"mul"}
 _MULTIPLY_ADD = {"mla", "mls"}
 _MULTIPLY_LONG = {"smull", "umull", "smlal", "umlal"}
@@ -71,6 +73,16 @@ class Instruction:
     narrow_load: bool = False
     right_shifted: bool = False
     conditional: bool = False
+    precision: Literal["none", "single", "double"] = "none"
+
+    @property
+    def is_branch(self) -> bool:
+        return self.kind in BRANCHES
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it needs an FPU, be it only for its registers."""
+        return self.precision != "none"
 
 
 def decode(code: bytes, address: int) -> tuple[Instruction, ...]:
@@ -120,7 +132,17 @@ def _instruction(item: Any) -> Instruction:
         narrow_load=name in _NARROW_LOAD,
         right_shifted=kind == "alu" and len(operands) > 1 and operands[-1].shift.type in _RIGHT_SHIFTS,
         conditional=name in ("cbz", "cbnz") or item.cc not in (arm.ARM_CC_INVALID, arm.ARM_CC_AL),
+        precision=_precision(name, kind, registers),
     )
+
+
+def _precision(name: str, kind: Kind, registers: list[int]) -> Literal["none", "single", "double"]:
+    """What FPU the instruction needs. Every FPU moves, loads and stores doubles; only one of double precision computes
+    with them."""
+    if not name.startswith("v"):
+        return "none"
+    doubles = any(arm.ARM_REG_D0 <= register <= arm.ARM_REG_D31 for register in registers)
+    return "double" if doubles and kind.startswith("float") and name != "vmov" else "single"
 
 
 def _base_name(item: Any) -> str:

@@ -1,0 +1,307 @@
+"""What firmware meets beside memory: the core's own registers, a serial port, and devices that nobody described.
+
+    SystemSpace   timers that agree with the emulated cycles, the vector table's place, pending exceptions
+    serial ports  registers of common UARTs; what is sent is kept, what is to be received comes from a buffer
+    UnknownDevice registers that remember; a loop that polls one sees it change, so clock set-up code gets on
+
+Each is a pair `read(offset, size) -> value`, `write(offset, size, value)` over a range of addresses. Register addresses
+and bits: Armv7-M Architecture Reference Manual, B3 (system control space) and C1 (DWT, ITM); the serial ports after
+their reference manuals (recalled).
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+SYSTICK, PENDSV, SVCALL, HARD_FAULT = 15, 14, 11, 3
+
+
+@dataclass
+class Console:
+    """What firmware sends, and what it has yet to receive. What is sent beyond `limit` bytes is dropped."""
+
+    sent: bytearray = field(default_factory=bytearray)
+    to_receive: deque[int] = field(default_factory=deque)
+    limit: int = 1 << 20
+
+    def send(self, data: bytes) -> None:
+        self.sent += data[: self.limit - len(self.sent)]
+
+    def receive(self, most: int) -> bytes:
+        return bytes(self.to_receive.popleft() for _ in range(min(most, len(self.to_receive))))
+
+
+class Registers(ABC):
+    """A range of device addresses."""
+
+    @abstractmethod
+    def read(self, offset: int, size: int) -> int: ...
+
+    @abstractmethod
+    def write(self, offset: int, size: int, value: int) -> None: ...
+
+
+_CPUID = {
+    "cortex-m0plus": 0x410CC601,
+    "cortex-m3": 0x412FC231,
+    "cortex-m4": 0x410FC241,
+    "cortex-m33": 0x411FD210,
+    "cortex-m7": 0x411FC271,
+}
+_SYSTICK_CONTROL, _SYSTICK_RELOAD, _SYSTICK_VALUE = 0xE010, 0xE014, 0xE018
+_DEMCR, _DWT_CONTROL, _CYCLES = 0xEDFC, 0x1000, 0x1004
+_CPUID_AT, _ICSR, _VTOR, _AIRCR, _CPACR = 0xED00, 0xED04, 0xED08, 0xED0C, 0xED88
+_ITM_PORTS = range(0x0000, 0x0080)
+
+
+@dataclass
+class SystemSpace(Registers):
+    """The private peripheral bus from 0xE0000000: SysTick, DWT, the system control block; the rest remembers.
+
+    `cycles` tells the emulated time. A pending exception is one of `pending`; whoever takes it removes it there.
+    """
+
+    core: str
+    cycles: Callable[[], int]
+    console: Console
+    vector_table: int = 0
+    fpu_on: bool = False
+    reset_requested: bool = False
+    pending: set[int] = field(default_factory=set)
+    enabled_interrupts: set[int] = field(default_factory=set)
+    _words: dict[int, int] = field(default_factory=dict)
+    _tick_from: int = 0
+    _cycles_from: int = 0
+    _ticks_seen: int = 0
+
+    def next_tick(self) -> int | None:
+        """The cycle at which SysTick next asks for its exception, None where it never does."""
+        if self._words.get(_SYSTICK_CONTROL, 0) & 3 != 3:
+            return None
+        return self._tick_from + (self._ticks_seen + 1) * self._period()
+
+    def tick(self) -> None:
+        """Make the exception pending if its time has come; ticks that were missed are one."""
+        due = self.next_tick()
+        if due is not None and self.cycles() >= due:
+            self._ticks_seen = (self.cycles() - self._tick_from) // self._period()
+            self.pending.add(SYSTICK)
+
+    def read(self, offset: int, size: int) -> int:
+        word = offset & ~3
+        value = self._word(word)
+        return value >> 8 * (offset & 3) & ((1 << 8 * size) - 1)
+
+    def _word(self, word: int) -> int:
+        if word == _CYCLES:
+            return (self.cycles() - self._cycles_from) & 0xFFFFFFFF
+        if word == _SYSTICK_VALUE:
+            elapsed = (self.cycles() - self._tick_from) % self._period()
+            return (self._period() - elapsed) % self._period() if self._words.get(_SYSTICK_CONTROL, 0) & 1 else 0
+        if word == _SYSTICK_CONTROL:
+            passed = (self.cycles() - self._tick_from) // self._period()
+            flag = 1 << 16 if passed > self._ticks_seen else 0
+            self._ticks_seen = max(self._ticks_seen, passed) if flag else self._ticks_seen
+            return self._words.get(word, 0) | 4 | flag
+        if word == _CPUID_AT:
+            return _CPUID[self.core]
+        if word == _VTOR:
+            return self.vector_table
+        if word == _ICSR:
+            bits = (1 << 28 if PENDSV in self.pending else 0) | (1 << 26 if SYSTICK in self.pending else 0)
+            return bits
+        if word in _ITM_PORTS:
+            return 1  # ready
+        return self._words.get(word, 0)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        word, shift = offset & ~3, 8 * (offset & 3)
+        if word in _ITM_PORTS:
+            if word == 0:
+                self.console.send(value.to_bytes(size, "little"))
+            return
+        mask = ((1 << 8 * size) - 1) << shift
+        value = self._words.get(word, 0) & ~mask | value << shift & mask
+        if 0xE100 <= word < 0xE180:  # ISER: writing ones enables
+            self._set_interrupts(word - 0xE100, value, True)
+        elif 0xE180 <= word < 0xE200:
+            self._set_interrupts(word - 0xE180, value, False)
+        elif word == _CYCLES:
+            self._cycles_from = self.cycles() - value
+        elif word == _SYSTICK_VALUE:
+            self._restart_tick()
+        elif word == _VTOR:
+            self.vector_table = value & ~0x7F
+        elif word == _ICSR:
+            self._request(value)
+        elif word == _AIRCR:
+            self.reset_requested = value >> 16 == 0x05FA and bool(value & 4)
+        else:
+            self._words[word] = value
+            if word == _CPACR:
+                self.fpu_on = value >> 20 & 3 != 0
+            if word in (_SYSTICK_CONTROL, _SYSTICK_RELOAD):
+                self._restart_tick()
+
+    def _set_interrupts(self, offset: int, bits: int, on: bool) -> None:
+        named = {offset * 8 + bit for bit in range(32) if bits >> bit & 1}
+        self.enabled_interrupts = self.enabled_interrupts | named if on else self.enabled_interrupts - named
+
+    def _request(self, value: int) -> None:
+        for bit, number, add in ((28, PENDSV, True), (27, PENDSV, False), (26, SYSTICK, True), (25, SYSTICK, False)):
+            if value >> bit & 1:
+                (self.pending.add if add else self.pending.discard)(number)
+
+    def _restart_tick(self) -> None:
+        self._tick_from, self._ticks_seen = self.cycles(), 0
+
+    def _period(self) -> int:
+        return (self._words.get(_SYSTICK_RELOAD, 0) & 0xFFFFFF) + 1
+
+
+class UnknownDevice(Registers):
+    """Registers that remember what is written. Who reads one again and again waits for it to change: after a few equal
+    reads it answers all ones, zeros, alternating bits and then random ones, until it is left alone."""
+
+    PATIENCE = 8
+
+    def __init__(self) -> None:
+        self._words: dict[int, int] = {}
+        self._last, self._repeats = -1, 0
+        self._random = random.Random(0)
+
+    def read(self, offset: int, size: int) -> int:
+        self._repeats = self._repeats + 1 if offset == self._last else 0
+        self._last = offset
+        word = self._words.get(offset & ~3, 0)
+        if self._repeats > self.PATIENCE:
+            answers = (0xFFFFFFFF, 0, 0xAAAAAAAA, 0x55555555)
+            turn = self._repeats - self.PATIENCE - 1
+            word = answers[turn] if turn < len(answers) else self._random.getrandbits(32)
+        return word >> 8 * (offset & 3) & ((1 << 8 * size) - 1)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self._last = -1
+        shift = 8 * (offset & 3)
+        mask = ((1 << 8 * size) - 1) << shift
+        self._words[offset & ~3] = self._words.get(offset & ~3, 0) & ~mask | value << shift & mask
+
+
+@dataclass
+class SerialPort(Registers):
+    """A UART that is always ready to send. `patience`: reads of its state, with nothing left to receive, until the
+    firmware is taken to wait for input. `read_memory` and `write_memory` are for ports that fetch and store by
+    themselves."""
+
+    console: Console
+    read_memory: Callable[[int, int], bytes]
+    write_memory: Callable[[int, bytes], None]
+    patience: int = 20_000
+    idle_reads: int = 0
+    words: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def waits_for_input(self) -> bool:
+        return self.idle_reads > self.patience
+
+    def has_input(self) -> bool:
+        """Whether a byte is there; asked for by reads of a status register."""
+        waiting = bool(self.console.to_receive)
+        self.idle_reads = 0 if waiting else self.idle_reads + 1
+        return waiting
+
+    def receive(self) -> int:
+        return self.console.receive(1)[0] if self.console.to_receive else 0
+
+    def send(self, data: bytes) -> None:
+        self.idle_reads = 0
+        self.console.send(data)
+
+    def read(self, offset: int, size: int) -> int:
+        return self.words.get(offset & ~3, 0)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.words[offset & ~3] = value
+
+
+class Stm32Usart1(SerialPort):
+    """STM32 F1, F2, F4: SR at 0 (RXNE 5, TC 6, TXE 7), DR at 4."""
+
+    def read(self, offset: int, size: int) -> int:
+        if offset == 0:
+            return 0xC0 | self.has_input() << 5
+        return self.receive() if offset == 4 else super().read(offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.send(bytes([value & 0xFF])) if offset == 4 else super().write(offset, size, value)
+
+
+class Stm32Usart2(SerialPort):
+    """STM32 L4, F7, H7, U5, G0: ISR at 0x1C (RXNE 5, TC 6, TXE 7, TEACK 21, REACK 22), RDR 0x24, TDR 0x28."""
+
+    def read(self, offset: int, size: int) -> int:
+        if offset == 0x1C:
+            return 0x006000C0 | self.has_input() << 5
+        return self.receive() if offset == 0x24 else super().read(offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.send(bytes([value & 0xFF])) if offset == 0x28 else super().write(offset, size, value)
+
+
+class Pl011(SerialPort):
+    """Arm PL011, as in the RP2040: DR at 0, FR at 0x18 (RXFE 4, TXFE 7)."""
+
+    def read(self, offset: int, size: int) -> int:
+        if offset == 0x18:
+            return 0x80 | (not self.has_input()) << 4
+        return self.receive() if offset == 0 else super().read(offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.send(bytes([value & 0xFF])) if offset == 0 else super().write(offset, size, value)
+
+
+class Cmsdk(SerialPort):
+    """Arm's CMSDK APB UART: DATA at 0, STATE at 4 (TX full 0, RX full 1)."""
+
+    def read(self, offset: int, size: int) -> int:
+        if offset == 4:
+            return self.has_input() << 1
+        return self.receive() if offset == 0 else super().read(offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.send(bytes([value & 0xFF])) if offset == 0 else super().write(offset, size, value)
+
+
+class NrfUarte(SerialPort):
+    """Nordic's UARTE, which moves whole buffers: tasks at 0 (STARTRX) and 8 (STARTTX), events ENDRX 0x110, ENDTX 0x120,
+    RXD.PTR 0x534 and MAXCNT, AMOUNT behind it, TXD.PTR 0x544 likewise."""
+
+    def read(self, offset: int, size: int) -> int:
+        if offset == 0x110 and not self.words.get(0x110) and self.words.get(0) and self.has_input():
+            taken = self.console.receive(self.words.get(0x538, 0))
+            self.write_memory(self.words.get(0x534, 0), taken)
+            self.words |= {0: 0, 0x110: 1, 0x53C: len(taken)}
+        return super().read(offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        super().write(offset, size, value)
+        if offset == 8 and value & 1:
+            length = self.words.get(0x548, 0) & 0xFFFF
+            self.send(self.read_memory(self.words.get(0x544, 0), length))
+            self.words |= {0x120: 1, 0x11C: 1, 0x54C: length}
+
+
+SERIAL_PORTS: dict[str, type[SerialPort]] = {
+    "stm32_usart_1": Stm32Usart1,
+    "stm32_usart_2": Stm32Usart2,
+    "nrf_uarte": NrfUarte,
+    "pl011": Pl011,
+    "cmsdk": Cmsdk,
+}
+"""By the name of `Device.uart`."""
+SERIAL_PORT_BYTES: dict[str, int] = {"nrf_uarte": 0x1000}
+"""Where it is not 0x400, which is as close together as STM32 ports lie."""
