@@ -81,6 +81,20 @@ def profile(
     return profiler.profile(_as_model(model), target, inputs)
 
 
+def profile_image(image: str | Path, device: str, **what: Any) -> Measurement:
+    """Run a firmware image (.elf, .hex, .bin) on an emulated device; `what` are the fields of `ImageRun`.
+
+    Raises `ModelError`, `UnknownNameError`, `UnavailableError`, `CandidateError` where the image fails.
+    """
+    from rena_kws.profilers.cortex_m.image_profiler import ImageRun
+    from rena_kws.profilers.cortex_m.image_profiler import profile_image as run_image
+
+    target = catalogue.get(device)
+    if reason := profiler_for(target).unavailable():
+        raise UnavailableError(reason)
+    return run_image(Path(image), target, ImageRun(**what))
+
+
 def export(run_or_model: ModelLike, format: str, out: str | Path, name: str = "kws_model") -> Path:
     """Write a run's winner, or a model file, as a bundle of `format` into the folder `out` → the folder."""
     from rena_kws.export.manifest import Manifest

@@ -38,7 +38,7 @@ def block_cost(instructions: Sequence[Instruction], core: CoreTiming, *, dsp: bo
         missing |= item.kind in ("dsp", "dsp_multiply") and not dsp
         missing |= item.is_float and (fpu == "none" or (item.precision == "double" and fpu != "double"))
         if missing:
-            raise CandidateError(f"{core.name} has no instruction {item.text!r} (at {item.address:#010x})")
+            raise CandidateError(f"{core.name} has no instruction {item.text!r}")
     cost = _scoreboard if core.issue_width else _in_order
     last = instructions[-1]
     if last.kind not in BRANCHES:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -254,15 +254,6 @@ class Emulator:
 
     def _ask(self, method: str, *arguments: Any, timeout_s: float = 60.0) -> Any:
         return self._process.ask(self._id, method, arguments, self._hooks, timeout_s)
-
-
-def adapted(device: Device, image: Image) -> Device:
-    """A generic core with its flash and RAM where the image wants them; a board stays as it is."""
-    if device.name.startswith("cortex-m") and image.load:
-        code = min(segment.address for segment in image.load)
-        flash = code & ~0xFFFFF if not 0x08000000 <= code < 0x08100000 else 0x08000000
-        return replace(device, flash_origin=flash)
-    return device
 
 
 def check(stop: Stop, emulator: Emulator, what: str) -> None:

@@ -18,9 +18,6 @@ from elftools.elf.sections import SymbolTableSection
 
 from rena_kws.errors import ModelError
 
-SUFFIXES = (".elf", ".axf", ".out", ".hex", ".ihex", ".bin")
-"""File names that are taken for images; `.tflite` and the like are models."""
-
 
 @dataclass(frozen=True)
 class Segment:

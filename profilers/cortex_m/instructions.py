@@ -61,7 +61,6 @@ class Instruction:
     `accumulators` are the registers a multiply adds to; `address_registers` those a load or store forms its address of.
     """
 
-    address: int
     text: str
     kind: Kind
     reads: frozenset[int]
@@ -87,11 +86,32 @@ class Instruction:
 
 def decode(code: bytes, address: int) -> tuple[Instruction, ...]:
     """The instructions of one basic block. Raises `CandidateError` for code that cannot be read whole."""
-    items = list(_disassembler().disasm(code, address))
-    end = items[-1].address + items[-1].size if items else address
-    if not code or end != address + len(code):
-        raise CandidateError(f"no known instruction at {end:#010x}: its cycles cannot be counted")
-    return tuple(_instruction(item) for item in items)
+    items = []
+    at = conditions = 0
+    while at < len(code):
+        size = 4 if code[at + 1 : at + 2] >= b"\xe8" else 2
+        item = _decode_one(code[at : at + size], conditions > 0)
+        if item is None:
+            raise CandidateError(f"no known instruction at {address + at:#010x}: its cycles cannot be counted")
+        items.append(item)
+        conditions = max(0, conditions - 1, _conditions(code[at : at + size]))
+        at += size
+    if not items:
+        raise CandidateError(f"no known instruction at {address:#010x}: its cycles cannot be counted")
+    return tuple(items)
+
+
+def _conditions(code: bytes) -> int:
+    """How many instructions an IT makes conditional: its mask ends in a one whose place tells."""
+    mask = code[0] & 15
+    return 0 if len(code) != 2 or code[1] != 0xBF or not mask else 4 - ((mask & -mask).bit_length() - 1)
+
+
+@cache
+def _decode_one(code: bytes, in_it_block: bool) -> Instruction | None:
+    """Encodings repeat, and capstone takes its time: each is decoded once, as if it stood at address 0."""
+    item = next(_disassembler().disasm(code, 0), None)
+    return None if item is None or item.size != len(code) else _instruction(item, in_it_block)
 
 
 @cache
@@ -101,7 +121,7 @@ def _disassembler() -> capstone.Cs:
     return disassembler
 
 
-def _instruction(item: Any) -> Instruction:
+def _instruction(item: Any, in_it_block: bool) -> Instruction:
     name = _base_name(item)
     _, written = item.regs_access()
     writes = frozenset(written)
@@ -120,7 +140,6 @@ def _instruction(item: Any) -> Instruction:
         address_registers = frozenset()
     listed = len(registers) - (0 if name.endswith(("push", "pop")) else 1)
     return Instruction(
-        address=item.address,
         text=f"{item.mnemonic} {item.op_str}".strip(),
         kind=kind,
         reads=reads,
@@ -131,7 +150,7 @@ def _instruction(item: Any) -> Instruction:
         register_offset=memory is not None and memory.index != 0,
         narrow_load=name in _NARROW_LOAD,
         right_shifted=kind == "alu" and len(operands) > 1 and operands[-1].shift.type in _RIGHT_SHIFTS,
-        conditional=name in ("cbz", "cbnz") or item.cc not in (arm.ARM_CC_INVALID, arm.ARM_CC_AL),
+        conditional=in_it_block or name in ("cbz", "cbnz") or item.cc not in (arm.ARM_CC_INVALID, arm.ARM_CC_AL),
         precision=_precision(name, kind, registers),
     )
 

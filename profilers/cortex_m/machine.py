@@ -9,7 +9,8 @@ unicorn executes instructions and knows neither time nor interrupts. Time comes 
 
 from __future__ import annotations
 
-import time
+import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -75,6 +76,7 @@ class Machine:
 
     def __init__(self, device: Device, *, count: bool = True, bare: bool = False) -> None:
         assert device.core and device.clock_hz
+        self._slowdown = 1 + device.memory.fetch_stall_share
         self.device, self.timing = device, CORES[device.core]
         self.uc: Any = Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)  # type: ignore[no-untyped-call]
         self.uc.ctl_set_cpu_model(_CPU_MODELS[device.core])
@@ -82,6 +84,7 @@ class Machine:
         self._refusal = self._access = ""
         self._raised: int | None = None
         self._stopped: Stop | None = None
+        self._expired = False
         self._map_memory(run_ram=not bare)
         self.system = SystemSpace(device.core, self.now, self.console)
         self.semihosting = Semihosting(self.uc, self.console, self.now, device.clock_hz)
@@ -201,7 +204,11 @@ class Machine:
 
     def now(self) -> int:
         """Cycles since the machine was made, the memory's included."""
-        return int(self.tracer.state.cycles + self.tracer.state.memory_cycles)
+        return int(self.tracer.state.cycles * self._slowdown + self.tracer.state.memory_cycles)
+
+    def _core_cycles(self, time: int) -> int:
+        """The core's count of cycles at which `now` will be `time`, if the memory adds no more to it than the share."""
+        return math.ceil((time - self.tracer.state.memory_cycles) / self._slowdown)
 
     def _new_block(self, address: int, size: int, block: counting.Block) -> bool:
         """Work out what a block costs; False where the core lacks one of its instructions."""
@@ -234,20 +241,33 @@ class Machine:
         run alone."""
         state = self.tracer.state
         state.instruction_budget = state.instructions + instructions
-        deadline = time.monotonic() + seconds
-        pc, self._stopped = start & ~1, None
-        resumed_at = -1
+        pc, self._stopped, self._expired = start & ~1, None, False
+        timer = threading.Timer(seconds, self._expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self._run_until(pc, stop, instructions, seconds)
+        finally:
+            timer.cancel()
+
+    def _expire(self) -> None:
+        self._expired = True
+        self.uc.emu_stop()
+
+    def _run_until(self, pc: int, stop: int | None, instructions: int, seconds: float) -> Stop:
+        state = self.tracer.state
+        woken_at = -1  # the count of instructions at the last WFE
         while self._stopped is None:
             state.stop, self._raised, self._access, self._refusal = 0, None, "", ""
             self._set_deadline()
-            left_us = int((deadline - time.monotonic()) * 1e6)
-            if left_us <= 0:
+            if self._expired:
                 return self._stop("time", f"it did not end within {seconds:g} s of real time")
-            error = self._emulate(pc, stop, left_us)
+            error = self._emulate(pc, stop)
             pc = self.register("pc")
-            if error and not (state.stop or self._access) and self._code(pc - 2) == _WFE and resumed_at != pc:
+            slept = error and not (state.stop or self._access) and self._code(pc - 2) == _WFE
+            if slept and state.instructions > woken_at:
                 # unicorn takes WFE for an invalid instruction once it has run it. An event may always be there.
-                error, resumed_at = None, pc
+                error, woken_at = None, state.instructions
             try:
                 self._stopped = self._after(pc, stop, error, instructions)
                 if self._stopped is None:
@@ -257,9 +277,9 @@ class Machine:
             pc = self.register("pc")
         return self._stopped
 
-    def _emulate(self, pc: int, stop: int | None, left_us: int) -> UcError | None:
+    def _emulate(self, pc: int, stop: int | None) -> UcError | None:
         try:
-            self.uc.emu_start(pc | 1, 0xFFFFFFFE if stop is None else stop & ~1, timeout=left_us)
+            self.uc.emu_start(pc | 1, 0xFFFFFFFE if stop is None else stop & ~1)
         except UcError as error:
             return error
         return None
@@ -277,12 +297,15 @@ class Machine:
             return self._stop("budget", f"it has more basic blocks than the {counting.BLOCKS // 2} that are counted")
         if state.stop == counting.STOP_REGION:
             return self._stop("region", "the calls that were wanted are counted")
+        if (self._raised is not None or error is not None) and exceptions.is_return(pc):
+            self._cross(lambda: exceptions.leave(self.uc, pc | 1))
+            return None
         if self._raised is not None:
             return self._on_raised(self._raised, pc)
         if error is not None:
             return self._stop("fault", self._reason(error, pc))
         if stop is not None and pc == stop & ~1:
-            self.tracer.close_block(pc)
+            self.tracer.arrive(pc)
             return self._stop("stop", "the stop address was reached")
         if self.system.reset_requested:
             return self._stop("reset", "the firmware asked for a reset")
@@ -308,7 +331,7 @@ class Machine:
         tick = self.system.next_tick()
         if tick is None:
             return self._stop("sleep", "the firmware sleeps, and nothing is there to wake it")
-        self.tracer.state.cycles += max(0, tick - self.now())
+        self.tracer.state.cycles = max(self.tracer.state.cycles, self._core_cycles(tick))
         return None
 
     def _stop(self, why: Why, detail: str) -> Stop:
@@ -331,9 +354,6 @@ class Machine:
         self.uc.emu_stop()
 
     def _on_raised(self, number: int, pc: int) -> Stop | None:
-        if number == _PREFETCH_ABORT and exceptions.is_return(pc):
-            self._cross(lambda: exceptions.leave(self.uc, pc | 1))
-            return None
         if number == _SVC:
             self._cross(lambda: exceptions.enter(self.uc, SVCALL, pc, self.system.vector_table))
             return None
@@ -377,4 +397,4 @@ class Machine:
         elif system.pending or (tick is not None and tick <= self.now()):
             state.event_cycles = state.cycles + _MASKED_POLL_CYCLES
         else:
-            state.event_cycles = 2**63 if tick is None else tick - state.memory_cycles
+            state.event_cycles = 2**63 if tick is None else self._core_cycles(tick)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define BLOCKS 65536u /* slots; a power of two */
+#define LONGEST 4096u /* bytes of a block that is put together again */
 #define CACHE_LINES 4096u
 #define OWNERS 1024u
 #define CALLS 16u
@@ -185,6 +186,12 @@ static void watch_region(tracer *t, void *uc, uint32_t address) {
     }
 }
 
+/* The run ended where it should, before the block at `address`. */
+void tracer_arrive(tracer *t, void *uc, uint32_t address) {
+    tracer_close_block(t, address);
+    if (t->region) watch_region(t, uc, address);
+}
+
 void tracer_on_block(void *uc, uint64_t at, uint32_t size, void *user) {
     tracer *t = user;
     uint32_t address = (uint32_t)at, start = address, whole = size, why = STOP_BUDGET;
@@ -198,7 +205,7 @@ void tracer_on_block(void *uc, uint64_t at, uint32_t size, void *user) {
     }
     if (t->current) {
         block *b = &t->blocks[t->current - 1];
-        if (b->flags & BLOCK_OPEN && address == b->address + b->size) {
+        if (b->flags & BLOCK_OPEN && address == b->address + b->size && b->size + size <= LONGEST) {
             start = b->address;
             whole = b->size + size;
             t->instructions -= b->instructions;

@@ -123,6 +123,10 @@ class Tracer:
         """Control left the block that ran for `next_address` without another block's beginning."""
         self._library.tracer_close_block(self.state, next_address)
 
+    def arrive(self, address: int) -> None:
+        """The run ended at `address`, which may be where a timed call returns to."""
+        self._library.tracer_arrive(self.state, self._uc._uch, address)
+
     def blocks(self) -> list[Block]:
         return [block for block in self.state.blocks if block.through or block.taken]
 
@@ -150,4 +154,5 @@ def _library() -> ctypes.CDLL:
     text = resources.files("rena_kws.profilers.cortex_m").joinpath("tracer.c").read_text(encoding="utf-8")
     library = ctypes.CDLL(str(compile_host_library({"tracer.c": text}, optimize="speed", libc=False)))
     library.tracer_close_block.argtypes = [ctypes.POINTER(State), ctypes.c_uint32]
+    library.tracer_arrive.argtypes = [ctypes.POINTER(State), ctypes.c_void_p, ctypes.c_uint32]
     return library
