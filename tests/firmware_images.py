@@ -90,7 +90,7 @@ def build(
         command = [compiler, f"-mcpu={core}", "-mthumb", "--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles"]
     sources = ["-x", "c", "start.c", "-x", "c" if language == "c" else "c++", f"main.{language}"]
     subprocess.run(
-        [*command, *flags, "-O2", "-ffreestanding", *sources, "-Wl,-T,link.ld", "-o", "image.elf"],
+        [*command, "-O2", "-ffreestanding", *flags, *sources, "-Wl,-T,link.ld", "-o", "image.elf"],
         cwd=folder,
         check=True,
         capture_output=True,

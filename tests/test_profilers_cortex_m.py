@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ FOREVER = "1: b 1b\n"
 
 @pytest.fixture(scope="module")
 def profiler() -> CortexMProfiler:
-    return CortexMProfiler(instructions=2_000_000)
+    return CortexMProfiler(instructions=2_000_000, cached=False)
 
 
 def test_outputs_answer_the_batch_in_order(profiler: CortexMProfiler) -> None:
@@ -151,12 +152,12 @@ def test_what_does_not_fit_is_refused_with_the_numbers(profiler: CortexMProfiler
 
 
 def test_a_run_that_takes_too_long_or_a_worker_that_dies_costs_its_job_only() -> None:
-    slow = CortexMProfiler(instructions=10**15, seconds=1)
+    slow = CortexMProfiler(instructions=10**15, seconds=1, cached=False)
     with pytest.raises(CandidateError, match="did not end within 1 s of real time"):
         slow.profile_firmware(assembly(FOREVER), M4)
     assert slow.profile_firmware(assembly("bx lr\n"), M4).cycles == 3
 
-    dying = CortexMProfiler(instructions=10**15)
+    dying = CortexMProfiler(instructions=10**15, cached=False)
     dying.profile_firmware(assembly("bx lr\n"), M4)
     process = dying.process._process
     assert process is not None
@@ -183,6 +184,25 @@ def test_the_worker_is_kept_warm(profiler: CortexMProfiler) -> None:
     process = profiler.process._process
     profiler.profile_firmware(assembly("bx lr\n"), M4)
     assert process is not None and profiler.process._process is process and process.pid != os.getpid()
+
+
+def test_results_are_kept_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RENA_KWS_CACHE", str(tmp_path))
+    inputs = np.arange(8, dtype=np.int8).reshape(2, 4)
+    first = CortexMProfiler().profile_firmware(assembly("bx lr\n"), M4, inputs)
+    again = CortexMProfiler()
+    kept = again.profile_firmware(assembly("bx lr\n"), M4, inputs)
+    assert again.process._process is None  # nothing was emulated
+    np.testing.assert_array_equal(kept.outputs, first.outputs)
+    assert replace(kept, outputs=first.outputs) == first
+    others = [(M4, inputs + 1, "balanced"), (replace(M4, clock_hz=1_000_000), inputs, "balanced"), (M4, inputs, "size")]
+    for device, batch, optimize in others:
+        CortexMProfiler(optimize=optimize).profile_firmware(assembly("bx lr\n"), device, batch)  # type: ignore[arg-type]
+    files = list((tmp_path / "profiles").iterdir())
+    assert len(files) == 1 + len(others)
+    for file in files:
+        file.write_bytes(file.read_bytes()[:100])
+    assert CortexMProfiler().profile_firmware(assembly("bx lr\n"), M4, inputs).cycles == first.cycles
 
 
 def test_energy_is_given_only_where_the_current_is(profiler: CortexMProfiler) -> None:

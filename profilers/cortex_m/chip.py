@@ -107,19 +107,19 @@ class Chip:
     def counters(self) -> dict[str, Any]:
         tracer = self._machine.tracer
         state = tracer.state
-        owners = zip(state.owner_cycles, state.owner_memory_cycles, strict=True)
+        owners = zip(state.owner_halves, state.owner_memory_cycles, strict=True)
         return {
             "instructions": state.instructions,
-            "cycles": state.cycles,
+            "cycles": state.halves // 2,
             "memory_cycles": state.memory_cycles,
             "instruction_misses": state.instruction_cache.misses,
             "data_misses": state.data_cache.misses,
-            "by_owner": [*owners][: tracer.owners],
-            "samples": [(s.cycles, s.memory_cycles) for s in state.samples[: state.samples_used]],
+            "by_owner": [(halves // 2, memory) for halves, memory in owners][: tracer.owners],
+            "samples": [(s.halves // 2, s.memory_cycles) for s in state.samples[: state.samples_used]],
             "calls": tracer.last_calls(),
         }
 
     def blocks(self) -> list[list[int]]:
         names = ("address", "size", "instructions", "through", "taken", "mispredicted")
-        costs = ("through_cycles", "taken_cycles")
-        return [[getattr(block, name) for name in (*names, *costs)] for block in self._machine.tracer.blocks()]
+        blocks = self._machine.tracer.blocks()
+        return [[*(getattr(b, name) for name in names), b.through_halves / 2, b.taken_halves / 2] for b in blocks]

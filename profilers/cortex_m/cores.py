@@ -28,7 +28,8 @@ class CoreTiming:
     counter of it did not predict. `exception_cycles`: to enter an exception, and to leave one.
     `address_stall_cycles`: an address register was written by the data-processing instruction just before.
     `error_share`: how far off the core's cycles may be, and `checked` how that is known.
-    `latency`: cycles until a result may be used, where that is longer than one (issue widths 1 and 2 only).
+    `latency`: cycles until a result may be used, where that is longer than one (issue widths 1 and 2 only);
+    `early_cycles` longer for addresses and operands that are shifted first, `late_cycles` shorter for what is stored.
     """
 
     name: str
@@ -46,6 +47,9 @@ class CoreTiming:
     latency: Mapping[Kind, int] = field(default_factory=dict)
     narrow_load_latency: int = 1
     accumulator_latency: int = 1
+    float_accumulator_latency: int = 0
+    early_cycles: int = 0
+    late_cycles: int = 0
     error_share: float = 0.0
     checked: str = ""
 
@@ -156,9 +160,12 @@ _M33 = CoreTiming(
     narrow_load_latency=2,
 )
 
-# [M7] two in a cycle; a predicted branch is free beside another instruction; a mispredicted one costs 6–8: 7. The
-# predictor is not public: a two-bit counter for each branch stands in for it. Jumps through a table or a loaded pc
-# count as mispredicted.
+# [M7] two in a cycle. Counted from the stage of the ALUs: addresses and shifted operands are needed a stage early, what
+# is stored a stage late; words are loaded in 2 (both sources), bytes and halfwords in one more; two loads of a cycle
+# that meet in one of the memory's two banks wait for each other (LLVM's bank-conflict recogniser: banks by bit 2), as
+# two unknown addresses do half the time. One shift a cycle, one SIMD instruction a cycle and in the older slot. A
+# predicted branch is free beside another instruction; a mispredicted one costs 6 to 8: 7. The predictor is not public:
+# a two-bit counter for each branch stands in for it. Jumps through a table or a loaded pc count as mispredicted.
 _M7 = CoreTiming(
     name="cortex-m7",
     error_share=0.1,
@@ -177,6 +184,8 @@ _M7 = CoreTiming(
     mispredict_cycles=7,
     issue_width=2,
     registers_per_cycle=2,
+    early_cycles=1,
+    late_cycles=1,
     latency={
         "multiply": 2,
         "multiply_add": 2,
@@ -186,9 +195,10 @@ _M7 = CoreTiming(
         "load_double": 2,
         "load_multiple": 2,
         "float": 3,
-        "float_multiply_add": 3,
+        "float_multiply_add": 6,
     },
     narrow_load_latency=3,
+    float_accumulator_latency=3,
 )
 
 

@@ -236,14 +236,14 @@ class Emulator:
 
     def by_function(self) -> dict[str, int]:
         """Core cycles spent in each function itself, the dearest first; code outside the image's functions is ""."""
-        cycles: dict[str, int] = {}
+        cycles: dict[str, float] = {}
         penalty = int(self._ask("mispredict_cycles"))
         for block in self.blocks():
             function = self.image.function_at(block.address) if self.image else None
             spent = block.through * block.through_cycles + block.taken * block.taken_cycles
             name = function.name if function else ""
             cycles[name] = cycles.get(name, 0) + spent + block.mispredicted * penalty
-        return dict(sorted(cycles.items(), key=lambda item: -item[1]))
+        return {name: int(spent) for name, spent in sorted(cycles.items(), key=lambda item: -item[1])}
 
     def report(self, stop: Stop) -> str:
         """The end of a run for people: what happened, where, and the last calls."""

@@ -58,7 +58,10 @@ _RIGHT_SHIFTS = {arm.ARM_SFT_LSR, arm.ARM_SFT_ASR, arm.ARM_SFT_ROR, arm.ARM_SFT_
 class Instruction:
     """One instruction. Registers are capstone's numbers; `registers` is N of a load or store of many.
 
-    `accumulators` are the registers a multiply adds to; `address_registers` those a load or store forms its address of.
+    `accumulators` are the registers a multiply adds to; `address_registers` those a load or store forms its address of,
+    `base_updates` those of them that it changes, `stored` what a store writes to memory, `shifted` the operands that go
+    through the shifter first. `unit`: what two instructions of one cycle may not both need.
+    `bank`: the word (of two) that a load takes, counted from where the register `bank_of` points; 0: it is not known.
     """
 
     text: str
@@ -66,7 +69,13 @@ class Instruction:
     reads: frozenset[int]
     writes: frozenset[int]
     address_registers: frozenset[int] = frozenset()
+    base_updates: frozenset[int] = frozenset()
+    stored: frozenset[int] = frozenset()
+    shifted: frozenset[int] = frozenset()
     accumulators: frozenset[int] = frozenset()
+    unit: Literal["", "shift", "simd"] = ""
+    bank_of: int = 0
+    bank: int = 0
     registers: int = 1
     register_offset: bool = False
     narrow_load: bool = False
@@ -145,6 +154,12 @@ def _instruction(item: Any, in_it_block: bool) -> Instruction:
         reads=reads,
         writes=writes,
         address_registers=address_registers,
+        base_updates=address_registers & writes if memory is not None or name != "pop" else frozenset(),
+        stored=frozenset(registers[: 2 if kind == "store_double" else 1]) if kind.startswith("store") else frozenset(),
+        shifted=_shifted(name, kind, operands, registers),
+        unit=_unit(name, kind, operands),
+        bank_of=memory.base if memory is not None and not memory.index else 0,
+        bank=memory.disp >> 2 & 1 if memory is not None else 0,
         accumulators=_accumulators(name, kind, registers),
         registers=max(1, listed) if is_memory and memory is None else 1,
         register_offset=memory is not None and memory.index != 0,
@@ -153,6 +168,21 @@ def _instruction(item: Any, in_it_block: bool) -> Instruction:
         conditional=in_it_block or name in ("cbz", "cbnz") or item.cc not in (arm.ARM_CC_INVALID, arm.ARM_CC_AL),
         precision=_precision(name, kind, registers),
     )
+
+
+def _shifted(name: str, kind: Kind, operands: Any, registers: list[int]) -> frozenset[int]:
+    """Operands that the shifter of the stage before reads: shifted ones, bit fields, saturations, reversals."""
+    if kind == "alu" and operands and operands[-1].shift.type:
+        return frozenset(registers[-1:])
+    early = name.startswith(("rev", "rbit", "ssat", "usat", "pkh", "sxta", "uxta")) or name in ("sbfx", "ubfx")
+    return frozenset(registers[-1:]) if early else frozenset()
+
+
+def _unit(name: str, kind: Kind, operands: Any) -> Literal["", "shift", "simd"]:
+    if kind == "dsp" or name in ("sbfx", "ubfx", "bfi", "bfc", "clz", "rbit") or name.startswith(("rev", "sxt", "uxt")):
+        return "simd"
+    shifts = name in ("lsl", "lsr", "asr", "ror", "rrx") or (kind == "alu" and operands and operands[-1].shift.type)
+    return "shift" if shifts else ""
 
 
 def _precision(name: str, kind: Kind, registers: list[int]) -> Literal["none", "single", "double"]:
@@ -208,4 +238,6 @@ def _accumulators(name: str, kind: Kind, registers: list[int]) -> frozenset[int]
         return frozenset(registers[:2])
     if kind in ("multiply_add", "dsp_multiply") and len(registers) == 4:
         return frozenset(registers[3:])
+    if kind == "float_multiply_add":
+        return frozenset(registers[:1])
     return frozenset()

@@ -204,11 +204,11 @@ class Machine:
 
     def now(self) -> int:
         """Cycles since the machine was made, the memory's included."""
-        return int(self.tracer.state.cycles * self._slowdown + self.tracer.state.memory_cycles)
+        return int(self.tracer.state.halves / 2 * self._slowdown + self.tracer.state.memory_cycles)
 
-    def _core_cycles(self, time: int) -> int:
-        """The core's count of cycles at which `now` will be `time`, if the memory adds no more to it than the share."""
-        return math.ceil((time - self.tracer.state.memory_cycles) / self._slowdown)
+    def _halves(self, time: int) -> int:
+        """The core's count of half cycles at which `now` will be `time`, if the memory adds no more than the share."""
+        return math.ceil(2 * (time - self.tracer.state.memory_cycles) / self._slowdown)
 
     def _new_block(self, address: int, size: int, block: counting.Block) -> bool:
         """Work out what a block costs; False where the core lacks one of its instructions."""
@@ -220,7 +220,7 @@ class Machine:
         except CandidateError as error:
             self._refusal = str(error)
             return False
-        block.through_cycles, block.taken_cycles = cost.through, cost.taken
+        block.through_halves, block.taken_halves = cost.through_halves, cost.taken_halves
         block.instructions = len(instructions)
         last = instructions[-1]
         block.flags |= counting.BLOCK_OPEN * (not last.is_branch)
@@ -331,7 +331,7 @@ class Machine:
         tick = self.system.next_tick()
         if tick is None:
             return self._stop("sleep", "the firmware sleeps, and nothing is there to wake it")
-        self.tracer.state.cycles = max(self.tracer.state.cycles, self._core_cycles(tick))
+        self.tracer.state.halves = max(self.tracer.state.halves, self._halves(tick))
         return None
 
     def _stop(self, why: Why, detail: str) -> Stop:
@@ -386,15 +386,15 @@ class Machine:
             self.tracer.close_block(change())
         except UcError:
             raise CandidateError(self._outside("exception with a stack or a vector", self.register("sp"), 32)) from None
-        self.tracer.state.cycles += self.timing.exception_cycles
+        self.tracer.state.halves += 2 * self.timing.exception_cycles
 
     def _set_deadline(self) -> None:
-        """The count of cycles at which the tracer next has to stop for an exception."""
+        """The count at which the tracer next has to stop for an exception."""
         state, system = self.tracer.state, self.system
         tick = system.next_tick()
         if system.reset_requested or (system.pending and exceptions.may_take(self.uc)):
-            state.event_cycles = state.cycles
+            state.event_halves = state.halves
         elif system.pending or (tick is not None and tick <= self.now()):
-            state.event_cycles = state.cycles + _MASKED_POLL_CYCLES
+            state.event_halves = state.halves + 2 * _MASKED_POLL_CYCLES
         else:
-            state.event_cycles = 2**63 if tick is None else self._core_cycles(tick)
+            state.event_halves = 2**63 if tick is None else self._halves(tick)

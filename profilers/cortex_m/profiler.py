@@ -21,6 +21,7 @@ from rena_kws.devices.description import Device, MemoryPath
 from rena_kws.errors import CandidateError, DoesNotFitError, ModelError, UnavailableError
 from rena_kws.firmware.toolchain import Optimize, Target, Toolchain, ZigToolchain
 from rena_kws.profilers.base import Profiler, batch_of
+from rena_kws.profilers.cortex_m import result_cache
 from rena_kws.profilers.cortex_m.cores import uncertainty
 from rena_kws.profilers.cortex_m.emulator import Emulator, check
 from rena_kws.profilers.cortex_m.image import Function, Image, read_image
@@ -32,7 +33,7 @@ from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 class CortexMProfiler(Profiler):
     """Profiles int8 .tflite models. The emulator's process starts with the first profile and is kept warm.
 
-    An input may take `instructions`, and `seconds` of real time.
+    An input may take `instructions`, and `seconds` of real time. With `cached`, figures are kept by content.
     """
 
     toolchain: Toolchain = field(default_factory=ZigToolchain)
@@ -40,6 +41,7 @@ class CortexMProfiler(Profiler):
     process: EmulatorProcess = field(default_factory=EmulatorProcess)
     instructions: int = 2_000_000_000
     seconds: float = 120.0
+    cached: bool = True
 
     def unavailable(self) -> str | None:
         missing = [name for name in ("unicorn", "capstone", "ziglang") if importlib.util.find_spec(name) is None]
@@ -67,13 +69,20 @@ class CortexMProfiler(Profiler):
             raise ModelError(f"a model with one input and one output is needed: it has {ports}")
         batch = batch_of(inputs, firmware.inputs[0].shape, firmware.inputs[0].dtype)
         chip = _Chip.of(device)
+        key = result_cache.key_of(firmware, device, batch, self.toolchain.identity, self.optimize)
+        known = result_cache.load(key) if self.cached else None
+        if known is not None:
+            return known
         target = Target(chip.core, device.dsp, chip.flash_origin, chip.ram_origin)
         entry = f"{firmware.name}_run"
         image = read_image(self.toolchain.compile(firmware.sources, target, entry=entry, optimize=self.optimize))
         _check_fit(image, firmware, device, chip, stack_bytes=0)
         result = self._emulate(image, firmware, device, chip, batch)
         ram_bytes = _check_fit(image, firmware, device, chip, result.stack_bytes)
-        return self._measurement(firmware, device, chip, image, result, ram_bytes)
+        measurement = self._measurement(firmware, device, chip, image, result, ram_bytes)
+        if self.cached:
+            result_cache.store(key, measurement)
+        return measurement
 
     def _emulate(
         self, image: Image, firmware: Firmware, device: Device, chip: _Chip, batch: NDArray[Any]

@@ -32,8 +32,8 @@ class BlockCount:
     through: int
     taken: int
     mispredicted: int
-    through_cycles: int
-    taken_cycles: int
+    through_cycles: float
+    taken_cycles: float
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 /* What the emulator counts, in C because it is called for every basic block.
  *
  * A block's costs are asked for once, when it is first met, through `on_new_block`; from then on each pass adds them to a
- * running count of cycles, so that timers which the firmware reads agree with what is reported. Where unicorn cuts a run of
+ * running count (in half cycles: of two that issue together, one may wait half the time), so that timers which the firmware
+ * reads agree with what is reported. Where unicorn cuts a run of
  * instructions in two (at the border of a page, say) the pieces are put together again: what lies where must not change
  * what it costs. Fetches and reads of the flash go through small caches whose misses are a count of their own.
  *
@@ -27,7 +28,7 @@ enum {
 
 typedef struct {
     uint32_t address, size;
-    uint32_t through_cycles, taken_cycles; /* of a pass that falls through, and of one that branches away */
+    uint32_t through_halves, taken_halves; /* half cycles of a pass that falls through, and of one that branches away */
     uint32_t instructions, flags;
     uint32_t predicted, reserved; /* a two-bit counter: 2 and 3 predict that the branch is taken */
     uint64_t through, taken;      /* passes */
@@ -42,11 +43,11 @@ typedef struct {
 
 typedef struct {
     uint32_t return_address, stack;
-    uint64_t cycles, memory_cycles;
+    uint64_t halves, memory_cycles;
 } frame;
 
 typedef struct {
-    uint64_t cycles, memory_cycles;
+    uint64_t halves, memory_cycles;
 } sample;
 
 typedef struct {
@@ -64,13 +65,13 @@ typedef struct {
     uint32_t region, region_calls; /* the function whose calls are timed, 0: none; stop after so many, 0: never */
     uint32_t counting;             /* 0: only the budget is watched, and every halfword taken for an instruction */
     uint64_t instruction_budget;
-    uint64_t event_cycles; /* stop when the count of cycles reaches it */
+    uint64_t event_halves; /* stop when the count of half cycles reaches it */
 
     uint32_t stop, owner;
     uint32_t current, current_owner; /* slot + 1 of the block that runs, 0: none */
     uint32_t used, last_line, depth, samples_used, calls_used, reserved;
-    uint64_t instructions, cycles, memory_cycles;
-    uint64_t owner_cycles[OWNERS], owner_memory_cycles[OWNERS];
+    uint64_t instructions, halves, memory_cycles;
+    uint64_t owner_halves[OWNERS], owner_memory_cycles[OWNERS];
     uint32_t call_from[CALLS], call_to[CALLS]; /* a ring */
     frame frames[DEPTH];
     sample samples[SAMPLES];
@@ -131,7 +132,7 @@ static void fetch(tracer *t, const block *b, uint32_t address, uint32_t size) {
         uint32_t ahead = t->prefetch && line == t->last_line + 1;
         t->last_line = line;
         if (!touch(c, line)) continue;
-        uint32_t spent = ahead ? b->through_cycles * c->line_bytes / b->size : 0;
+        uint32_t spent = ahead ? b->through_halves * c->line_bytes / (2 * b->size) : 0;
         if (spent < c->miss_cycles) wait(t, c->miss_cycles - spent);
     }
 }
@@ -140,7 +141,7 @@ static void fetch(tracer *t, const block *b, uint32_t address, uint32_t size) {
 void tracer_close_block(tracer *t, uint32_t next) {
     if (!t->current) return;
     block *b = &t->blocks[t->current - 1];
-    uint32_t taken = next != b->address + b->size, cycles = taken ? b->taken_cycles : b->through_cycles;
+    uint32_t taken = next != b->address + b->size, halves = taken ? b->taken_halves : b->through_halves;
     if (taken) b->taken++;
     else b->through++;
     if (b->flags & BLOCK_CALLS) {
@@ -150,13 +151,13 @@ void tracer_close_block(tracer *t, uint32_t next) {
     if (b->flags & BLOCK_CONDITIONAL) {
         if ((b->predicted >= 2) != taken) {
             b->mispredicted++;
-            cycles += t->mispredict_cycles;
+            halves += 2 * t->mispredict_cycles;
         }
         if (taken && b->predicted < 3) b->predicted++;
         if (!taken && b->predicted > 0) b->predicted--;
     }
-    t->cycles += cycles;
-    t->owner_cycles[t->current_owner] += cycles;
+    t->halves += halves;
+    t->owner_halves[t->current_owner] += halves;
     t->current = 0;
 }
 
@@ -169,7 +170,7 @@ static void watch_region(tracer *t, void *uc, uint32_t address) {
         if (stack != f->stack) break;
         t->depth--;
         if (t->samples_used < SAMPLES) {
-            t->samples[t->samples_used].cycles = t->cycles - f->cycles;
+            t->samples[t->samples_used].halves = t->halves - f->halves;
             t->samples[t->samples_used++].memory_cycles = t->memory_cycles - f->memory_cycles;
         }
         if (!t->depth && t->samples_used == t->region_calls) stop(t, uc, STOP_REGION);
@@ -179,7 +180,7 @@ static void watch_region(tracer *t, void *uc, uint32_t address) {
         t->reg_read(uc, t->sp_register, &f->stack);
         t->reg_read(uc, t->lr_register, &lr);
         f->return_address = lr & ~1u;
-        f->cycles = t->cycles;
+        f->halves = t->halves;
         f->memory_cycles = t->memory_cycles;
         /* A function that branches back to its first instruction is still in the same call. */
         if (!t->depth || t->frames[t->depth - 1].stack != f->stack) t->depth++;
@@ -215,7 +216,7 @@ void tracer_on_block(void *uc, uint64_t at, uint32_t size, void *user) {
     }
     if (start == address) {
         if (t->region) watch_region(t, uc, address);
-        if (t->stop || t->cycles >= t->event_cycles) {
+        if (t->stop || t->halves >= t->event_halves) {
             stop(t, uc, STOP_EVENT);
             return;
         }

@@ -23,7 +23,7 @@ _U32, _U64 = ctypes.c_uint32, ctypes.c_uint64
 
 class Block(ctypes.Structure):
     _fields_ = (
-        *((name, _U32) for name in ("address", "size", "through_cycles", "taken_cycles", "instructions", "flags")),
+        *((name, _U32) for name in ("address", "size", "through_halves", "taken_halves", "instructions", "flags")),
         *((name, _U32) for name in ("predicted", "reserved")),
         *((name, _U64) for name in ("through", "taken", "mispredicted")),
     )
@@ -38,11 +38,11 @@ class _Cache(ctypes.Structure):
 
 
 class _Frame(ctypes.Structure):
-    _fields_ = (("return_address", _U32), ("stack", _U32), ("cycles", _U64), ("memory_cycles", _U64))
+    _fields_ = (("return_address", _U32), ("stack", _U32), ("halves", _U64), ("memory_cycles", _U64))
 
 
 class _Sample(ctypes.Structure):
-    _fields_ = (("cycles", _U64), ("memory_cycles", _U64))
+    _fields_ = (("halves", _U64), ("memory_cycles", _U64))
 
 
 _NewBlock = ctypes.CFUNCTYPE(ctypes.c_int, _U32, _U32, ctypes.POINTER(Block))
@@ -58,11 +58,11 @@ class State(ctypes.Structure):
         *((name, ctypes.c_int) for name in ("xpsr_register", "sp_register", "lr_register")),
         *((name, _U32) for name in ("owner_base", "owner_entries", "mispredict_cycles", "flash_first", "flash_last")),
         *((name, _U32) for name in ("prefetch", "unified", "region", "region_calls", "counting")),
-        *((name, _U64) for name in ("instruction_budget", "event_cycles")),
+        *((name, _U64) for name in ("instruction_budget", "event_halves")),
         *((name, _U32) for name in ("stop", "owner", "current", "current_owner", "used", "last_line")),
         *((name, _U32) for name in ("depth", "samples_used", "calls_used", "reserved")),
-        *((name, _U64) for name in ("instructions", "cycles", "memory_cycles")),
-        ("owner_cycles", _U64 * OWNERS),
+        *((name, _U64) for name in ("instructions", "halves", "memory_cycles")),
+        ("owner_halves", _U64 * OWNERS),
         ("owner_memory_cycles", _U64 * OWNERS),
         ("call_from", _U32 * CALLS),
         ("call_to", _U32 * CALLS),
@@ -88,7 +88,7 @@ class Tracer:
         state.on_new_block = self._new_block
         state.xpsr_register, state.sp_register = arm.UC_ARM_REG_XPSR, arm.UC_ARM_REG_SP
         state.lr_register = arm.UC_ARM_REG_LR
-        state.counting, state.instruction_budget, state.event_cycles = int(counting), 2**63, 2**63
+        state.counting, state.instruction_budget, state.event_halves = int(counting), 2**63, 2**63
         self._hook(unicorn.UC_HOOK_BLOCK, self._library.tracer_on_block, 1, 0)
 
     def stand_before_flash(self, path: MemoryPath, first: int, last: int) -> None:

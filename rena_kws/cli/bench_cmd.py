@@ -1,4 +1,4 @@
-"""rena-kws bench: our firmware beside other engines on the same networks and cores."""
+"""rena-kws bench: our firmware beside other engines on the same networks; the cycle models on known kernels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rena_kws.devices import catalogue
+from rena_kws.errors import ModelError, UnavailableError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,12 +24,15 @@ CORES = "cortex-m4,cortex-m33,cortex-m7,cortex-m0plus"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from rena_kws.cli.output import add_optimize
 
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help=".tflite files")
+    parser.add_argument("models", type=Path, nargs="*", metavar="MODEL", help=".tflite files")
     parser.add_argument(
         "--device", default=CORES, metavar="A,B,…", help="devices, see `rena-kws devices` (default: %(default)s)"
     )
     add_optimize(parser)
     parser.add_argument("--layers", action="store_true", help="cost by layer too")
+    parser.add_argument(
+        "--kernels", action="store_true", help="the cycle models against programs whose cycles the literature tells"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 
@@ -37,6 +43,11 @@ def run(arguments: argparse.Namespace) -> None:
     from rena_kws.cli.progress import status
     from rena_kws.convert.agreement import with_litert
 
+    if bool(arguments.models) == arguments.kernels:
+        raise ModelError("bench needs .tflite files, or --kernels without any")
+    if arguments.kernels:
+        _run_kernels(arguments.json)
+        return
     devices = [name for name in arguments.device.split(",") if name]
     results: list[tuple[Path, str, Measurement]] = []
     agreement: dict[Path, Mapping[str, Difference]] = {}
@@ -57,6 +68,25 @@ def run(arguments: argparse.Namespace) -> None:
         ours = [(device, measurement) for model_path, device, measurement in results if model_path == path]
         print(_describe(path, ours, arguments.layers))
         print(_agreement(agreement[path]), end="\n\n")
+
+
+def _run_kernels(as_json: bool) -> None:
+    from rena_kws.cli.output import print_json, table
+    from rena_kws.profilers.base import profiler_for
+    from rena_kws.profilers.cortex_m.unit_kernels import KERNELS
+    from rena_kws.profilers.cortex_m.unit_kernels import run as cycles_of
+    from rena_kws.profilers.cortex_m.worker import EmulatorProcess
+
+    if reason := profiler_for(catalogue.get("cortex-m4")).unavailable():
+        raise UnavailableError(reason)
+    process = EmulatorProcess()
+    rows = [(kernel, cycles_of(kernel, process)) for kernel in KERNELS]
+    process.close()
+    if as_json:
+        print_json([vars(kernel) | {"emulated_cycles": cycles} for kernel, cycles in rows])
+        return
+    header = ("core", "kernel", "cycles, literature", "cycles, emulated", "apart", "source")
+    print(table(header, [(k.core, k.name, k.cycles, c, f"{c / k.cycles - 1:+.1%}", k.source) for k, c in rows]))
 
 
 def random_inputs(model: ConvertedModel) -> NDArray[np.int8]:
@@ -103,7 +133,6 @@ def _describe(model: Path, ours: list[tuple[str, Measurement]], layers: bool) ->
     """One table a model: for each device our row, and below it those of the engines on the same core."""
     from rena_kws.anchors import BENCHMARKS
     from rena_kws.cli.output import layer_table, table
-    from rena_kws.devices import catalogue
 
     macs = _macs(ours[0][1])
     benchmark = BENCHMARKS.get(macs)
