@@ -74,6 +74,7 @@ class Device:
     """A device to measure on. `profiler` is the registered name of the profiler that measures it.
 
     For a Cortex-M all of `core`, `clock_hz`, flash and RAM are given; for the host they are None.
+    `uart_interrupt` is the number of the serial port's interrupt, where firmware may receive by it.
     `active_current_ma` and `supply_v`, where given, allow an estimate of energy. `sources` maps each number's name
     ("clock_hz", "memory.data_miss_cycles") to where it comes from.
     """
@@ -96,6 +97,7 @@ class Device:
     regions: Mapping[str, Region] = field(default_factory=dict, hash=False)
     uart: Uart = "none"
     uart_origin: int | None = None
+    uart_interrupt: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def as_json(self) -> dict[str, Any]:

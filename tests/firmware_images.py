@@ -36,6 +36,7 @@ int main(void);
 void Default_Handler(void) { for (;;) {} }
 void SysTick_Handler(void) __attribute__((weak, alias("Default_Handler")));
 void SVC_Handler(void) __attribute__((weak, alias("Default_Handler")));
+void Serial_Handler(void) __attribute__((weak, alias("Default_Handler")));
 void PendSV_Handler(void) __attribute__((weak, alias("Default_Handler")));
 __attribute__((noinline)) void SystemClock_Config(void)
 {
@@ -66,7 +67,7 @@ void Reset_Handler(void)
 }
 __attribute__((section(".isr_vector"), used)) static void *const vectors[] = {
     &_estack, Reset_Handler, Default_Handler, Default_Handler, Default_Handler, Default_Handler, Default_Handler,
-    0, 0, 0, 0, SVC_Handler, Default_Handler, 0, PendSV_Handler, SysTick_Handler,
+    0, 0, 0, 0, SVC_Handler, Default_Handler, 0, PendSV_Handler, SysTick_Handler, Default_Handler, Serial_Handler,
 };
 """
 

@@ -190,6 +190,53 @@ def test_threads_are_switched(process: EmulatorProcess) -> None:
         assert chip.by_function()["PendSV_Handler"] > 0
 
 
+SERIAL_PORTS = {
+    # registers of a port: how to send `c`, whether a byte is there, and the byte
+    "stm32_usart_1": ("while (!(R(0) & 0x80)) {} R(4) = c;", "R(0) & 0x20", "R(4)"),
+    "stm32_usart_2": ("while (!(R(0x1C) & 0x80)) {} R(0x28) = c;", "R(0x1C) & 0x20", "R(0x24)"),
+    "pl011": ("while (R(0x18) & 0x20) {} R(0) = c;", "!(R(0x18) & 0x10)", "R(0)"),
+    "cmsdk": ("while (R(4) & 1) {} R(0) = c;", "R(4) & 2", "R(0)"),
+    "nrf_uarte": (
+        "out[0] = c; R(0x544) = (uint32_t)out; R(0x548) = 1; R(0x120) = 0; R(8) = 1; while (!R(0x120)) {}",
+        "(R(0x534) = (uint32_t)in, R(0x538) = 1, R(0) = 1, R(0x110))",
+        "(R(0x110) = 0, in[0])",
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", SERIAL_PORTS)
+def test_every_serial_port_echoes(layout: str) -> None:
+    send, ready, receive = SERIAL_PORTS[layout]
+    source = (
+        "#include <stdint.h>\n#define R(offset) (*(volatile uint32_t *)(0x40008000 + (offset)))\n"
+        "static volatile uint8_t out[4], in[4];\n"
+        f"int main(void) {{ for (;;) {{ if ({ready}) {{ uint8_t c = (uint8_t)({receive}); {send} }} }}\n"
+        "  return in[0] + out[0]; }\n"
+    )
+    with Emulator(replace(BOARD, uart=layout)) as chip:  # type: ignore[arg-type]
+        chip.load(read_image(build(source)))
+        chip.send(b"hello, world")
+        assert chip.run().stop.why == "input"
+        assert chip.sent == b"hello, world"
+
+
+def test_a_serial_interrupt_wakes_a_sleeping_firmware() -> None:
+    source = (
+        "#include <stdint.h>\n#define REG(address) (*(volatile uint32_t *)(address))\n"
+        "static volatile uint32_t count;\n"
+        "void Serial_Handler(void) { REG(0x40008028) = REG(0x40008024) + 1; count++; }\n"
+        "int main(void) { REG(0x40008000) = 1u << 5; REG(0xE000E100) = 2;\n"
+        '  while (count < 3) __asm__ volatile("wfi"); return 0; }\n'
+    )
+    with Emulator(replace(BOARD, uart_interrupt=1)) as chip:
+        chip.load(read_image(build(source)))
+        chip.send(b"ab")
+        assert chip.run().stop.why == "sleep"  # two of three came
+        chip.send(b"y")
+        chip.run()
+        assert chip.sent == b"bcz"
+
+
 def test_cpp_constructors_run() -> None:
     source = (
         "struct Table { int sum; Table() : sum(0) { for (int i = 0; i < 10; i++) sum += i; } };\n"

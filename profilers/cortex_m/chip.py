@@ -40,19 +40,19 @@ class Chip:
         self._machine = Machine(Device.from_json(device), count=count, bare=bare)
 
     def write(self, address: int, data: bytes) -> None:
-        self._machine.write(address, data)
+        self._machine.space.write(address, data)
 
     def read(self, address: int, size: int) -> bytes:
-        return self._machine.read(address, size)
+        return self._machine.space.read(address, size)
 
     def clear_ram(self) -> None:
-        self._machine.clear_ram()
+        self._machine.space.clear_ram()
 
     def untouched(self, bottom: int, top: int) -> int:
-        return self._machine.untouched(bottom, top)
+        return self._machine.space.untouched(bottom, top)
 
     def attach(self, address: int, size: int, hook: int) -> None:
-        self._machine.attach(address, size, _Remote(self._ask, hook))
+        self._machine.space.attach(address, size, _Remote(self._ask, hook))
 
     def watch(self, first: int, last: int, hook: int) -> None:
         remote, uc = _Remote(self._ask, hook), self._machine.uc
@@ -82,7 +82,7 @@ class Chip:
         self._machine.system.fpu_on = True
 
     def return_address(self) -> int:
-        return self._machine.return_page
+        return self._machine.space.return_page
 
     def send(self, data: bytes) -> None:
         self._machine.console.to_receive.extend(data)

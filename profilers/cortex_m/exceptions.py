@@ -72,4 +72,4 @@ def leave(uc: Any, link: int) -> int:
     uc.reg_write(arm.UC_ARM_REG_SP, stack + size + (4 if words[7] & _ALIGNED else 0))
     uc.reg_write(arm.UC_ARM_REG_XPSR, words[7] & ~_ALIGNED)
     uc.reg_write(arm.UC_ARM_REG_PC, words[6] | 1)
-    return words[6] & ~1
+    return int(words[6]) & ~1

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import unicorn
 from unicorn import arm_const as arm
 from unicorn.unicorn_py3.unicorn import Uc, UcError
@@ -23,22 +22,14 @@ from rena_kws.devices.description import Device
 from rena_kws.errors import CandidateError
 from rena_kws.profilers.cortex_m import exceptions
 from rena_kws.profilers.cortex_m import tracer as counting
+from rena_kws.profilers.cortex_m.address_space import AddressSpace
 from rena_kws.profilers.cortex_m.cores import CORES
 from rena_kws.profilers.cortex_m.cycle_model import block_cost
 from rena_kws.profilers.cortex_m.instructions import decode
-from rena_kws.profilers.cortex_m.peripherals import (
-    SERIAL_PORT_BYTES,
-    SERIAL_PORTS,
-    SVCALL,
-    SYSTICK,
-    Console,
-    Registers,
-    SerialPort,
-    SystemSpace,
-    UnknownDevice,
-)
+from rena_kws.profilers.cortex_m.peripherals import SVCALL, SYSTICK, Console, Registers, SystemSpace
 from rena_kws.profilers.cortex_m.records import Stop, Why
 from rena_kws.profilers.cortex_m.semihosting import Semihosting
+from rena_kws.profilers.cortex_m.serial_ports import SERIAL_PORT_BYTES, SERIAL_PORTS, SerialPort
 
 _CPU_MODELS = {
     "cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0,
@@ -47,11 +38,8 @@ _CPU_MODELS = {
     "cortex-m33": arm.UC_CPU_ARM_CORTEX_M33,
     "cortex-m7": arm.UC_CPU_ARM_CORTEX_M7,
 }
-_PAGE = 4096
-_RETURN_PAGES = (0x1FFFF000, 0x0FFFF000, 0x07FFF000, 0x1EFFF000)  # every core may execute there; one is free
-_DEVICE_RANGES = ((0x40000000, 0x20000000), (0xA0000000, 0x40000000))
 _SYSTEM_SPACE, _SYSTEM_SPACE_BYTES = 0xE0000000, 0x100000
-_PAINT = 0xA5
+_FIRST_INTERRUPT = 16  # exceptions below are the core's own
 _MASKED_POLL_CYCLES = 1000  # how often an exception that is masked off looks again
 _REGISTERS = {f"r{n}": getattr(arm, f"UC_ARM_REG_R{n}") for n in range(13)} | {
     "sp": arm.UC_ARM_REG_SP,
@@ -85,10 +73,9 @@ class Machine:
         self._raised: int | None = None
         self._stopped: Stop | None = None
         self._expired = False
-        self._map_memory(run_ram=not bare)
+        self.space = AddressSpace(self.uc, device, run_ram=not bare)
         self.system = SystemSpace(device.core, self.now, self.console)
         self.semihosting = Semihosting(self.uc, self.console, self.now, device.clock_hz)
-        self._devices: list[tuple[int, int, Registers]] = []
         self.serial_port: SerialPort | None = None
         if not bare:
             self._map_devices()
@@ -100,105 +87,20 @@ class Machine:
         self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
         self.uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
 
-    # Memory
-
-    def _map_memory(self, run_ram: bool) -> None:
-        device, read, execute = self.device, unicorn.UC_PROT_READ, unicorn.UC_PROT_EXEC
-        ram = read | unicorn.UC_PROT_WRITE | (execute if run_ram else 0)
-        places: list[tuple[int, int, int]] = [
-            (device.flash_origin or 0, device.flash_bytes or 0, read | execute),
-            (device.ram_origin or 0, device.ram_bytes or 0, ram),
-        ]
-        places += [
-            (region.origin, region.bytes, ram if region.kind == "ram" else read | execute)
-            for region in device.regions.values()
-        ]
-        self._aliases = [
-            region.origin - (device.flash_origin or 0)
-            for region in device.regions.values()
-            if region.kind == "flash_alias"
-        ]
-        for origin, size, rights in places:
-            self.uc.mem_map(origin, -(-size // _PAGE) * _PAGE, rights)
-        self.ram_places = [(origin, size) for origin, size, rights in places if rights == ram]
-        self._taken = [(origin, size) for origin, size, _ in places]
-        free = (p for p in _RETURN_PAGES if all(not a - _PAGE < p < a + size for a, size in self._taken))
-        self.return_page = next(free)
-        self.uc.mem_map(self.return_page, _PAGE, read | execute)
-        self.uc.mem_write(self.return_page, b"\xfe\xe7" * 2)
-
-    def clear_ram(self) -> None:
-        """Fill RAM with what the stack's high-water mark is told from."""
-        for origin, size in self.ram_places:
-            self.uc.mem_write(origin, bytes([_PAINT]) * size)
-
-    def write(self, address: int, data: bytes) -> None:
-        """Into RAM or flash, whatever the rights. Raises `CandidateError` where there is no memory."""
-        try:
-            self.uc.mem_write(address, data)
-            flash = self.device.flash_origin or 0
-            if flash <= address < flash + (self.device.flash_bytes or 0):
-                for distance in self._aliases:
-                    self.uc.mem_write(address + distance, data)
-        except UcError:
-            raise CandidateError(self._outside("write", address, len(data))) from None
-
-    def read(self, address: int, size: int) -> bytes:
-        try:
-            return bytes(self.uc.mem_read(address, size))
-        except UcError:
-            raise CandidateError(self._outside("read", address, size)) from None
-
-    def _outside(self, what: str, address: int, size: int) -> str:
-        memories = ", ".join(f"{origin:#010x} to {origin + length - 1:#010x}" for origin, length in self._taken)
-        return f"{what} of {size} bytes at {address:#010x}: the memories of {self.device.name} are {memories}"
-
-    def untouched(self, bottom: int, top: int) -> int:
-        """How many bytes from `bottom` up still have the paint that `clear_ram` left; at most `top` - `bottom`."""
-        touched = np.frombuffer(self.read(bottom, top - bottom), np.uint8) != _PAINT
-        return int(touched.argmax()) if touched.any() else top - bottom
-
-    # Devices
-
     def _map_devices(self) -> None:
-        unknown = UnknownDevice()
-        for first, size in _DEVICE_RANGES:
-            self._devices.append((first, first + size - 1, unknown))
-            self._map_bus(first, size)
-        last = _SYSTEM_SPACE + _SYSTEM_SPACE_BYTES - 1
-        self._devices.append((_SYSTEM_SPACE, last, self.system))
-        self._map_bus(_SYSTEM_SPACE, _SYSTEM_SPACE_BYTES)
+        self.space.map_devices(self._after_access)
+        self.space.attach(_SYSTEM_SPACE, _SYSTEM_SPACE_BYTES, self.system)
         port = SERIAL_PORTS.get(self.device.uart)
         if port and self.device.uart_origin is not None:
-            self.serial_port = port(self.console, self.read, self.write)
+            self.serial_port = port(self.console, self.space.read, self.space.write)
             size = SERIAL_PORT_BYTES.get(self.device.uart, 0x400)
-            self.attach(self.device.uart_origin, size, self.serial_port)
+            self.space.attach(self.device.uart_origin, size, self.serial_port)
 
-    def attach(self, first: int, size: int, registers: Registers) -> None:
-        """Put a device at [first, first + size), before those that are there."""
-        self._devices.append((first, first + size - 1, registers))
-
-    def _map_bus(self, base: int, size: int) -> None:
-        def read(uc: object, offset: int, width: int, user: object) -> int:
-            first, registers = self._device(base + offset)
-            value = registers.read(base + offset - first, width)
-            if self.serial_port and self.serial_port.waits_for_input:
-                self.uc.emu_stop()
-            return value
-
-        def write(uc: object, offset: int, width: int, value: int, user: object) -> None:
-            first, registers = self._device(base + offset)
-            registers.write(base + offset - first, width, value)
-            if registers is self.system:
-                self._set_deadline()
-
-        self.uc.mmio_map(base, size, read, None, write, None)
-
-    def _device(self, address: int) -> tuple[int, Registers]:
-        for first, last, registers in reversed(self._devices):
-            if first <= address <= last:
-                return first, registers
-        raise AssertionError(f"no device at {address:#x}")
+    def _after_access(self, registers: Registers, written: bool) -> None:
+        if written:
+            self._set_deadline()
+        elif registers is self.serial_port and self.serial_port.waits_for_input:
+            self.uc.emu_stop()
 
     # Time
 
@@ -264,7 +166,7 @@ class Machine:
                 return self._stop("time", f"it did not end within {seconds:g} s of real time")
             error = self._emulate(pc, stop)
             pc = self.register("pc")
-            slept = error and not (state.stop or self._access) and self._code(pc - 2) == _WFE
+            slept = error and not (state.stop or self._access) and self.space.halfword(pc - 2) == _WFE
             if slept and state.instructions > woken_at:
                 # unicorn takes WFE for an invalid instruction once it has run it. An event may always be there.
                 error, woken_at = None, state.instructions
@@ -312,21 +214,14 @@ class Machine:
         if self.serial_port and self.serial_port.waits_for_input:
             self.serial_port.idle_reads = 0
             return self._stop("input", "the firmware waits for input on its serial port")
-        if not state.stop and self._code(pc - 2) == _WFI:
+        if not state.stop and self.space.halfword(pc - 2) == _WFI:
             return self._sleep()
         return None
-
-    def _code(self, address: int) -> bytes:
-        """The halfword at `address`; empty where nothing is mapped."""
-        try:
-            return bytes(self.uc.mem_read(address, 2))
-        except UcError:
-            return b""
 
     def _sleep(self) -> Stop | None:
         """Let the time pass until SysTick."""
         self.system.tick()
-        if self.system.pending:
+        if self.system.pending or self._serial_interrupt():
             return None
         tick = self.system.next_tick()
         if tick is None:
@@ -338,7 +233,7 @@ class Machine:
         return Stop(why, detail, self.register("pc"))
 
     def _reason(self, error: UcError, pc: int) -> str:
-        if not any(origin <= pc < origin + size for origin, size in self._taken):
+        if not self.space.holds(pc):
             return f"jump to {pc:#010x}, where nothing can run"
         return str(error).split(" (UC_", 1)[0].lower()  # "invalid instruction", without the constant's name
 
@@ -363,7 +258,7 @@ class Machine:
         return self._stop("fault", what.get(number, f"exception {number} of the emulator"))
 
     def _breakpoint(self, pc: int) -> Stop | None:
-        at = next((place for place in (pc, pc - 2) if self._code(place) == _SEMIHOSTING), None)
+        at = next((place for place in (pc, pc - 2) if self.space.halfword(place) == _SEMIHOSTING), None)
         if at is None:
             return self._stop("fault", "breakpoint instruction without a debugger")
         self.uc.reg_write(arm.UC_ARM_REG_PC, at + 2 | 1)
@@ -374,27 +269,35 @@ class Machine:
         """Enter the exception that is pending, if one is and may be."""
         system = self.system
         system.tick()
+        if self._serial_interrupt():
+            system.pending.add(_FIRST_INTERRUPT + (self.device.uart_interrupt or 0))
         if system.pending and exceptions.may_take(self.uc):
             number = SYSTICK if SYSTICK in system.pending else min(system.pending)
             system.pending.discard(number)
             pc = self.register("pc")
             self._cross(lambda: exceptions.enter(self.uc, number, pc, system.vector_table))
 
+    def _serial_interrupt(self) -> bool:
+        """Whether the serial port asks for its interrupt, and the firmware has enabled it."""
+        port, number = self.serial_port, self.device.uart_interrupt
+        return port is not None and number in self.system.enabled_interrupts and port.asks_for_interrupt
+
     def _cross(self, change: Callable[[], int]) -> None:
         """Enter or leave an exception, which takes its time."""
         try:
             self.tracer.close_block(change())
         except UcError:
-            raise CandidateError(self._outside("exception with a stack or a vector", self.register("sp"), 32)) from None
+            raise self.space.outside("exception whose stack or vector is", self.register("sp"), 32) from None
         self.tracer.state.halves += 2 * self.timing.exception_cycles
 
     def _set_deadline(self) -> None:
         """The count at which the tracer next has to stop for an exception."""
         state, system = self.tracer.state, self.system
         tick = system.next_tick()
-        if system.reset_requested or (system.pending and exceptions.may_take(self.uc)):
+        pending = bool(system.pending) or self._serial_interrupt()
+        if system.reset_requested or (pending and exceptions.may_take(self.uc)):
             state.event_halves = state.halves
-        elif system.pending or (tick is not None and tick <= self.now()):
+        elif pending or (tick is not None and tick <= self.now()):
             state.event_halves = state.halves + 2 * _MASKED_POLL_CYCLES
         else:
             state.event_halves = 2**63 if tick is None else self._halves(tick)
