@@ -34,6 +34,7 @@ extern void (*_init_begin[])(void), (*_init_end[])(void);
 int main(void);
 #define REG(address) (*(volatile uint32_t *)(address))
 void Default_Handler(void) { for (;;) {} }
+void Error_Handler(void) { for (;;) {} }
 void SysTick_Handler(void) __attribute__((weak, alias("Default_Handler")));
 void SVC_Handler(void) __attribute__((weak, alias("Default_Handler")));
 void Serial_Handler(void) __attribute__((weak, alias("Default_Handler")));
@@ -48,7 +49,12 @@ __attribute__((noinline)) void SystemClock_Config(void)
     while ((REG(0x40022000) & 7u) != 5u) {}
     REG(0x40021008) = (REG(0x40021008) & ~3u) | 2u;
     while ((REG(0x40021008) & 0xCu) != 0x8u) {}     /* SWS = PLL, as on an F4 */
-    while (REG(0x40007014) & (1u << 10)) {}         /* a flag that has to fall */
+    if (!(REG(0x40021000) & (1u << 25))) Error_Handler();
+    if ((REG(0x40021008) & 0xFu) != 0xAu) Error_Handler();
+    REG(0x40021000) &= ~(1u << 8);
+    while (REG(0x40021000) & (1u << 10)) {}         /* HSIRDY has to fall */
+    if (!(REG(0x40021000) & (1u << 25))) Error_Handler();
+    while (!(REG(0x40007014) & 1u) && !(REG(0x40007018) & 1u)) {} /* two registers in turn */
 }
 void Reset_Handler(void)
 {

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import unicorn
+from unicorn import arm_const as arm
 from unicorn.unicorn_py3.unicorn import UcError
 
 from rena_kws.devices.description import Device
@@ -84,7 +85,7 @@ class AddressSpace:
 
     def map_devices(self, after_access: Callable[[Registers, bool], None]) -> None:
         """Put an unknown device wherever no memory is. `after_access(registers, written)` follows each access."""
-        unknown = UnknownDevice()
+        unknown = UnknownDevice(lambda: int(self._uc.reg_read(arm.UC_ARM_REG_PC)))
         for first, size in _DEVICE_RANGES:
             self.attach(first, size, unknown)
             self._map_bus(first, size, after_access)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 SYSTICK, PENDSV, SVCALL, HARD_FAULT = 15, 14, 11, 3
@@ -163,28 +163,51 @@ class SystemSpace(Registers):
 
 
 class UnknownDevice(Registers):
-    """Registers that remember what is written. Who reads one again and again waits for it to change: after a few equal
-    reads it answers all ones, zeros, alternating bits and then random ones, until it is left alone."""
+    """Registers that remember what is written. A loop that reads one again and again waits for it to change: it does.
 
-    PATIENCE = 8
+    One bit after the other turns over, then status bits one to three places above the bits that are set follow them (as
+    clock control has it), then come all ones, zeros, alternating bits, and random ones. The answer that ends the
+    waiting stays.
+    """
 
-    def __init__(self) -> None:
+    PATIENCE = 5
+    """Reads of one register by one instruction, with no write in between, until it is waited for."""
+    PLACES = 12
+    """Instructions that are remembered: an unrolled loop reads at several, and a loop may watch several registers."""
+
+    def __init__(self, pc: Callable[[], int]) -> None:
+        """`pc()`: the instruction that reads."""
+        self._pc = pc
         self._words: dict[int, int] = {}
-        self._last, self._repeats = -1, 0
+        self._reads: dict[tuple[int, int], int] = {}  # by register and instruction, the latest at the end
+        self._waits: dict[int, Iterator[int]] = {}  # register that is waited for → its answers
         self._random = random.Random(0)
 
     def read(self, offset: int, size: int) -> int:
-        self._repeats = self._repeats + 1 if offset == self._last else 0
-        self._last = offset
-        word = self._words.get(offset & ~3, 0)
-        if self._repeats > self.PATIENCE:
-            answers = (0xFFFFFFFF, 0, 0xAAAAAAAA, 0x55555555)
-            turn = self._repeats - self.PATIENCE - 1
-            word = answers[turn] if turn < len(answers) else self._random.getrandbits(32)
-        return word >> 8 * (offset & 3) & ((1 << 8 * size) - 1)
+        register = offset & ~3
+        key = register, self._pc()
+        reads = self._reads.pop(key, 0) + 1
+        self._reads[key] = reads
+        if len(self._reads) > self.PLACES:
+            del self._reads[next(iter(self._reads))]
+        if reads > self.PATIENCE:
+            if register not in self._waits:
+                self._waits[register] = self._answers(self._words.get(register, 0))
+            self._words[register] = next(self._waits[register]) & 0xFFFFFFFF
+        elif reads == 1:
+            self._waits.pop(register, None)  # somebody else asks
+        return self._words.get(register, 0) >> 8 * (offset & 3) & ((1 << 8 * size) - 1)
+
+    def _answers(self, word: int) -> Iterator[int]:
+        yield from (word ^ 1 << bit for bit in range(32))
+        yield from (word | word << distance for distance in (1, 2, 3))
+        yield from (0xFFFFFFFF, 0, 0xAAAAAAAA, 0x55555555)
+        while True:
+            yield self._random.getrandbits(32)
 
     def write(self, offset: int, size: int, value: int) -> None:
-        self._last = -1
+        self._reads.clear()
+        self._waits.clear()
         shift = 8 * (offset & 3)
         mask = ((1 << 8 * size) - 1) << shift
         self._words[offset & ~3] = self._words.get(offset & ~3, 0) & ~mask | value << shift & mask

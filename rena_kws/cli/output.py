@@ -42,6 +42,8 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
     if measurement.cycles is not None:
         memory = f" + {measurement.memory_cycles:,} for memory" if measurement.memory_cycles else ""
         lines.append(f"  cycles {measurement.cycles:,}{memory} ({measurement.how})")
+    if band := measurement.environment.get("uncertainty"):
+        lines.append(f"  may be off by {band} (estimated)")
     if measurement.ram_bytes is not None:
         network = measurement.parts.get("network", {})
         split = [f"{part} {network[f'{part}_bytes']:,.0f}" for part in ("arena", "stack") if f"{part}_bytes" in network]
@@ -53,6 +55,9 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
         )  # the size of what was linked, or the file's
     if measurement.energy_uj is not None:
         lines.append(f"  energy {measurement.energy_uj:,.1f} µJ (estimated)")
+    for note in ("ended", "printed"):
+        if note in measurement.environment:
+            lines.append(f"  {note}: {measurement.environment[note].strip()}")
     if layers and measurement.layers:
         lines.append(layer_table(measurement))
     return "\n".join(lines)
