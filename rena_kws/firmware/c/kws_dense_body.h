@@ -110,6 +110,9 @@ void KWS_SIZED(kws_dense_portable)(const kws_dense_params *params, int32_t rows,
             const int32_t *bias = record->bias;
             const int pair = first + 1 < channels;
             block sums = {{{bias[0], bias[1]}, {bias[0], bias[1]}}};
+            if (KWS_PACKED) {
+                memset(&sums, 0, sizeof sums);
+            }
             if (row + 1 < rows) {
                 multiply_two_rows(x, weights, depth, &sums);
                 if (KWS_PACKED) {
