@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bounded_firmware import CPU_MODELS, BoundedFirmware
+from few_levels import LEVELS, with_levels
 from flatbuffer_models import ModelBuilder
-from host_firmware import MicroInterpreter, assert_equal_to_micro
+from host_firmware import STRICT_FLAGS, MicroInterpreter, assert_equal_to_micro
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+from test_firmware_emit import write
 from test_firmware_ops import (
     ACTIVATIONS,
     SCALES,
@@ -30,13 +33,15 @@ from test_firmware_ops import (
     values,
 )
 
+from rena_kws import api
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.devices import catalogue
+from rena_kws.errors import RenaError
 from rena_kws.firmware import lower, weights
 from rena_kws.firmware.emit import generate
 from rena_kws.firmware.graph import read_graph
 from rena_kws.firmware.packing import in_levels, in_steps, unit_elements
-from rena_kws.firmware.toolchain import Optimize
+from rena_kws.firmware.toolchain import GccToolchain, Optimize, ZigToolchain
 from rena_kws.profilers.cortex_m.profiler import CortexMProfiler
 
 Random = np.random.Generator
@@ -75,6 +80,7 @@ KINDS: dict[str, tuple[Callable[[Random, tuple[int, ...]], NDArray[np.int8]], st
     "17 levels": (lambda random, shape: arbitrary(random, shape, 17), ""),
 }
 """Weights by their levels, and the encoding that they are stored in."""
+PACKED_KINDS = ("ternary", "four bits", "four bits, rounded")
 
 
 def few_levels(draw: Draw, shape: tuple[int, ...], low: int) -> NDArray[np.int8]:
@@ -248,8 +254,13 @@ def every_shape(kind: Callable[[Random, tuple[int, ...]], NDArray[np.int8]]) -> 
     return model.build(inputs, outputs), [model.shape(x) for x in inputs]
 
 
-@pytest.mark.parametrize("core", CPU_MODELS)
-@pytest.mark.parametrize("name", ["ternary", "four bits", "four bits, rounded"])
+SLOW_CORES = ("cortex-m3", "cortex-m7", "cortex-m33")
+
+
+@pytest.mark.parametrize(
+    "core", [pytest.param(core, marks=pytest.mark.slow) if core in SLOW_CORES else core for core in CPU_MODELS]
+)
+@pytest.mark.parametrize("name", PACKED_KINDS)
 def test_every_core_computes_packed_layers_within_its_memory(name: str, core: str) -> None:
     data, shapes = every_shape(KINDS[name][0])
     random = np.random.default_rng(2)
@@ -295,8 +306,9 @@ def test_balanced_leaves_what_costs_more_than_it_saves() -> None:
     assert encoding_of(dense_layer("four bits, rounded", 1, 64, 64), "balanced") == "", "unpacked for a single row"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cortex-m0plus", "cortex-m4"])
-@pytest.mark.parametrize("name", ["ternary", "four bits", "four bits, rounded"])
+@pytest.mark.parametrize("name", PACKED_KINDS)
 @pytest.mark.parametrize(("rows", "channels"), [(1, 4), (1, 40), (40, 4), (40, 12), (40, 60)])
 def test_no_image_grows_by_packing(name: str, rows: int, channels: int, device: str) -> None:
     """The same layer with and without packed weights, compiled alike."""
@@ -311,3 +323,113 @@ def test_no_image_grows_by_packing(name: str, rows: int, channels: int, device: 
         assert packed.flash_bytes < plain.flash_bytes - 1000
     else:
         assert packed.flash_bytes <= plain.flash_bytes
+
+
+@pytest.mark.parametrize(
+    "compiler",
+    [
+        ["clang"],
+        ["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb"],
+        ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_packed_kernels_compile_without_warning(
+    compiler: Sequence[str], tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    sources = []
+    with packed_whatever_it_costs():
+        for number, kind in enumerate(PACKED_KINDS):
+            data, _ = every_shape(KINDS[kind][0])
+            sources += write(generate(ConvertedModel("tflite", data), f"net{number}", "size"), tmp_path)
+    command = [tool(compiler[0]), *compiler[1:], *STRICT_FLAGS, "-Wshadow", "-Os", "-c", *sources]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def ternary_ds_cnn() -> ConvertedModel:
+    """A depthwise-separable network with weights of three values in its dense layers, by the real converter."""
+    from rena_kws.convert.tflite import Int8TfliteConverter
+    from rena_kws.model.keras_model import build, settle
+    from rena_kws.spec.architecture import Architecture, Layer
+
+    layers = [Layer("conv2d", (0,), 10, 4, (2, 2), channels=48)]
+    layers += [Layer("ds_conv2d", (number,), 3, 3, (1, 1), channels=48) for number in (1, 2)]
+    built = build(Architecture(12, tuple(layers)))
+    random = np.random.default_rng(4)
+    for layer in built.keras_model.layers:
+        if type(layer).__name__ in ("Conv2D", "Dense"):
+            kernel, *rest = layer.get_weights()
+            layer.set_weights([0.1 * random.integers(-1, 2, kernel.shape), *rest])
+    clips = random.standard_normal((20, 49, 10, 1)).astype(np.float32)
+    settle(built, clips)
+    return Int8TfliteConverter().convert(built, clips)
+
+
+def test_a_ternary_network_shrinks_and_computes_the_same() -> None:
+    model = ternary_ds_cnn()
+    graph = read_graph(model)
+    calls, _ = lower.lower_all(graph, "size")
+    dense = [call for group in calls.values() for call in group if call.encoding is not None]
+    assert len(dense) == 4 and all(call.encoding == "2bit" for call in dense)
+    profiler, device = CortexMProfiler(optimize="size"), catalogue.get("cortex-m4")
+    inputs = np.random.default_rng(5).integers(-128, 128, (3, 49, 10, 1), np.int8)
+    plain, packed = (
+        profiler.profile_firmware(generate(model, "kws", goal), device, inputs) for goal in ("speed", "size")
+    )
+    np.testing.assert_array_equal(plain.outputs, packed.outputs)
+    assert plain.flash_bytes is not None and packed.flash_bytes is not None and plain.cycles and packed.cycles
+    dense_bytes = 48 * 40 + 2 * 48 * 48 + 12 * 48
+    # A quarter of the weights, 4 bytes of steps for every two channels, and kernels that are a little longer.
+    assert plain.flash_bytes - packed.flash_bytes > 0.75 * dense_bytes - 2 * (3 * 48 + 12) - 700
+    assert packed.cycles < 1.15 * plain.cycles
+    assert packed.ram_bytes == plain.ram_bytes
+
+
+@pytest.mark.parametrize(
+    ("levels", "million_cycles", "ram_bytes", "flash_bytes"),
+    [("ternary", 4.4, 10_400, 25_000), ("four-bits", 4.15, 13_300, 30_000)],
+)
+def test_keyword_model_with_few_levels(
+    levels: str, million_cycles: float, ram_bytes: int, flash_bytes: int, reference: Callable[..., Path]
+) -> None:
+    """The figures of the README; plain, the same model takes 4.01 million cycles and 38,494 bytes of flash."""
+    data = with_levels(reference("models", "kws_ref_model.tflite").read_bytes(), levels)
+    inputs = np.random.default_rng(6).integers(-128, 128, (10, 49, 10, 1), np.int8)
+    found = api.profile(ConvertedModel("tflite", data), "cortex-m4", inputs)
+    assert found.cycles and found.cycles <= million_cycles * 1e6
+    assert found.ram_bytes and found.ram_bytes <= ram_bytes
+    assert found.flash_bytes and found.flash_bytes <= flash_bytes
+    micro = MicroInterpreter(data)
+    for x, y in zip(inputs, found.outputs, strict=True):
+        np.testing.assert_array_equal(micro([x[None]], 1)[0].ravel(), y.ravel())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["cortex-m0plus", "cortex-m4"])
+@pytest.mark.parametrize("levels", LEVELS)
+def test_gcc_computes_what_clang_computes(
+    device: str, levels: str, reference: Callable[..., Path], tool: Callable[[str], str]
+) -> None:
+    tool("arm-none-eabi-gcc")
+    data = with_levels(reference("models", "kws_ref_model.tflite").read_bytes(), levels)
+    inputs = np.random.default_rng(7).integers(-128, 128, (4, 49, 10, 1), np.int8)
+    profilers = [CortexMProfiler(toolchain=kind(), optimize="size") for kind in (GccToolchain, ZigToolchain)]
+    model, target = ConvertedModel("tflite", data), catalogue.get(device)
+    gcc, clang = (profiler.profile(model, target, inputs).outputs for profiler in profilers)
+    np.testing.assert_array_equal(gcc, clang)
+
+
+def test_what_is_exported_is_what_is_profiled(tmp_path: Path) -> None:
+    """Also where the goal decides what the sources are."""
+    model = dense_layer("ternary", 40, 64, 64)
+    for goal in ("speed", "size"):
+        api.export(model, "c", tmp_path / goal, "net", goal)
+        for name, text in generate(model, "net", goal).sources.items():
+            assert (tmp_path / goal / name).read_text() == text
+    assert (tmp_path / "size" / "net_dense_2bit.c").exists() and not (tmp_path / "speed" / "net_dense_2bit.c").exists()
+
+
+def test_a_model_file_is_generated_for_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RenaError, match="--optimize"):
+        api.export(dense_layer("ternary", 1, 64, 64), "tflite", tmp_path / "out", "net", "size")

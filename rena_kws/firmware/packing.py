@@ -9,7 +9,7 @@ What the weights save is paid in cycles, in code where a network needs several k
 
     speed      packs nothing
     size       packs what makes the image smaller
-    balanced   packs what costs at most `CYCLES_A_BYTE` for each byte of flash, no layer getting much slower
+    balanced   packs what costs at most `CYCLES_A_BYTE` for each byte of flash, slowing no layer by more than half
 
 One C source serves all cores, so the figures behind the choice are those of one, the Cortex-M4.
 """

@@ -27,20 +27,22 @@ static inline void multiply(const int8_t *x0, int32_t rows, const int8_t *weight
     int32_t a1 = sums->sum[1][0], b1 = sums->sum[1][1];
     for (; x0 != end; x0 += KWS_UNIT, x1 += KWS_UNIT, weights += KWS_UNIT_BYTES) {
         for (int i = 0; i < KWS_UNIT; i++) {
-            a0 += x0[i] * kws_weight(weights, i, 0);
-            b0 += x0[i] * kws_weight(weights, i, 1);
+            const int8_t *pair = kws_bytes_of(weights, i);
+            a0 += x0[i] * kws_weight(pair[0], i);
+            b0 += x0[i] * kws_weight(pair[1], i);
             if (rows == 2) {
-                a1 += x1[i] * kws_weight(weights, i, 0);
-                b1 += x1[i] * kws_weight(weights, i, 1);
+                a1 += x1[i] * kws_weight(pair[0], i);
+                b1 += x1[i] * kws_weight(pair[1], i);
             }
         }
     }
     for (int32_t i = 0; i < depth % KWS_UNIT; i++) {
-        a0 += x0[i] * kws_weight(weights, i, 0);
-        b0 += x0[i] * kws_weight(weights, i, 1);
+        const int8_t *pair = kws_bytes_of(weights, i);
+        a0 += x0[i] * kws_weight(pair[0], i);
+        b0 += x0[i] * kws_weight(pair[1], i);
         if (rows == 2) {
-            a1 += x1[i] * kws_weight(weights, i, 0);
-            b1 += x1[i] * kws_weight(weights, i, 1);
+            a1 += x1[i] * kws_weight(pair[0], i);
+            b1 += x1[i] * kws_weight(pair[1], i);
         }
     }
     sums->sum[0][0] = a0;

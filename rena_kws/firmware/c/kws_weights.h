@@ -39,15 +39,17 @@ static inline int32_t kws_pair_bytes(int32_t depth)
     return kws_units(depth) * KWS_UNIT_BYTES + KWS_STEPS_BYTES;
 }
 
-/* Weight or code of element `i` of a unit. */
-static inline int32_t kws_weight(const int8_t *unit, int32_t i, int32_t channel)
+/* The bytes of both channels that hold element `i` of a unit. */
+static inline const int8_t *kws_bytes_of(const int8_t *unit, int32_t i)
 {
-    const int32_t byte = (i & 2) + channel;
-    if (!KWS_PACKED) {
-        return unit[(i & 1) * 4 + byte];
-    }
+    return unit + (KWS_PACKED ? 0 : (i & 1) * 4) + (i & 2);
+}
+
+/* Its weight or code, by its byte. */
+static inline int32_t kws_weight(int8_t byte, int32_t i)
+{
     const int32_t word = (i & 4) / 2 + (i & 1);
-    return (int8_t)((uint32_t)unit[byte] << word * KWS_WEIGHT_BITS) >> (8 - KWS_WEIGHT_BITS);
+    return KWS_PACKED ? (int8_t)((uint32_t)byte << word * KWS_WEIGHT_BITS) >> (8 - KWS_WEIGHT_BITS) : byte;
 }
 
 #endif
