@@ -267,7 +267,7 @@ def test_every_core_computes_packed_layers_within_its_memory(name: str, core: st
     inputs = [random.integers(-128, 128, shape, np.int8) for shape in shapes]
     with packed_whatever_it_costs():
         calls, _ = lower.lower_all(read_graph(ConvertedModel("tflite", data)), "size")
-        assert {call.encoding for group in calls.values() for call in group} == {KINDS[name][1]}
+        assert {call.weights.encoding for group in calls.values() for call in group if call.weights} == {KINDS[name][1]}
         found = BoundedFirmware(data, core, "size")(inputs)
     for index, (ours, theirs) in enumerate(zip(found, MicroInterpreter(data)(inputs, len(found)), strict=True)):
         assert len(np.unique(theirs)) > 3, "the outputs tell something"
@@ -288,7 +288,7 @@ def dense_layer(name: str, rows: int, depth: int, channels: int) -> ConvertedMod
 def encoding_of(model: ConvertedModel, optimize: Optimize) -> str | None:
     calls, _ = lower.lower_all(read_graph(model), optimize)
     ((call,),) = calls.values()
-    return call.encoding
+    return call.weights and call.weights.encoding
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -370,8 +370,8 @@ def test_a_ternary_network_shrinks_and_computes_the_same() -> None:
     model = ternary_ds_cnn()
     graph = read_graph(model)
     calls, _ = lower.lower_all(graph, "size")
-    dense = [call for group in calls.values() for call in group if call.encoding is not None]
-    assert len(dense) == 4 and all(call.encoding == "2bit" for call in dense)
+    dense = [call.weights for group in calls.values() for call in group if call.weights]
+    assert [weights.encoding for weights in dense] == ["2bit"] * 4
     profiler, device = CortexMProfiler(optimize="size"), catalogue.get("cortex-m4")
     inputs = np.random.default_rng(5).integers(-128, 128, (3, 49, 10, 1), np.int8)
     plain, packed = (

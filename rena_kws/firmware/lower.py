@@ -6,18 +6,20 @@ C file behind the same header; nothing here changes.
 
 from __future__ import annotations
 
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 
 from rena_kws.errors import ModelError
 from rena_kws.firmware import lower_elementwise, lower_layers
 from rena_kws.firmware.graph import Graph, Op
 from rena_kws.firmware.memory_plan import plan_calls
 from rena_kws.firmware.operands import Call, Operands
-from rena_kws.firmware.packing import ENCODINGS, RAM_WEIGHT, Packing
+from rena_kws.firmware.packing import PLAIN, RAM_WEIGHT, STEP_BITS, Packing
 from rena_kws.firmware.toolchain import Optimize
 from rena_kws.firmware.weights import dense_flash_bytes
 
 Calls = dict[int, tuple[Call, ...]]
+Lowered = tuple[Calls, int]
+"""Operator → calls, and their one KWS_FOLDED_SHIFT."""
 
 _LOWERINGS = {**lower_layers.LOWERINGS, **lower_elementwise.LOWERINGS}
 
@@ -37,21 +39,26 @@ def lower(graph: Graph, op: Op, folded_shift: int | None, packing: Packing) -> t
     return _LOWERINGS[op.name](Operands(graph, op, folded_shift, packing))
 
 
-def lower_all(graph: Graph, optimize: Optimize) -> tuple[Calls, int]:
+def lower_all(graph: Graph, optimize: Optimize) -> Lowered:
     """Operator → calls, and their one KWS_FOLDED_SHIFT; with the packings that make flash and RAM least together."""
-    calls, shift = _lower_packed(graph, Packing(optimize))
-    used = [encoding for encoding in ENCODINGS if any(call.encoding == encoding for call in chain(*calls.values()))]
-    # An encoding that few layers use may not be worth the code and RAM that it needs; another may hold its weights too.
-    subsets = [others for count in range(len(used)) for others in combinations(used, count)]
-    options = [(calls, shift), *(_lower_packed(graph, Packing(optimize, others)) for others in subsets)]
+    everything = _lower_packed(graph, Packing(optimize))
+    packed = [
+        call.weights for call in chain(*everything[0].values()) if call.weights and call.weights.encoding != PLAIN
+    ]
+    if not packed:
+        return everything
+    # What few layers use may not be worth the code and RAM that it needs; another encoding may hold their weights too.
+    limits = {0, *(weights.unpacked_bytes for weights in packed)}
+    subsets = [steps for count in range(len(STEP_BITS) + 1) for steps in combinations(STEP_BITS, count)]
+    options = [_lower_packed(graph, Packing(optimize, *option)) for option in product(subsets, limits)]
 
-    def size(option: tuple[Calls, int]) -> int:
+    def size(option: Lowered) -> int:
         return dense_flash_bytes(chain(*option[0].values())) + RAM_WEIGHT * plan_calls(graph, option[0]).arena_bytes
 
-    return min(options, key=size) if used else (calls, shift)
+    return min([everything, *options], key=size)
 
 
-def _lower_packed(graph: Graph, packing: Packing) -> tuple[Calls, int]:
+def _lower_packed(graph: Graph, packing: Packing) -> Lowered:
     """Operator → calls, and the one KWS_FOLDED_SHIFT with which most outputs are folded."""
     alone = {op.index: lower(graph, op, None, packing) for op in graph.ops}
     shifts = {call.folded_shift for group in alone.values() for call in group if call.folded_shift is not None}

@@ -70,7 +70,7 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
     scratch_bytes += ring_bytes + padded_bytes
     in_place = operands[:1] if ring_blocks else ()
     family, function = dense.sized("conv2d"), dense.sized(kernel_for("conv2d", dense.fields["output"]))
-    relied_on = (dense.folded_shift, dense.encoding)
+    relied_on = (dense.folded_shift, dense.weights)
     return (Call(family, function, "conv2d", fields, operands, (), scratch_bytes, in_place, *relied_on),)
 
 
@@ -80,7 +80,7 @@ def _dense_call(dense: Dense, operands: tuple[int, ...], rows: int) -> Call:
     scratch_bytes = dense_scratch_bytes(dense, rows)
     # Rows are copied to the scratch memory before their outputs are written, which are no longer than they.
     in_place = operands[:1] if rows >= DENSE_ROWS and fields["channels"] <= fields["depth"] else ()
-    relied_on = (dense.folded_shift, dense.encoding)
+    relied_on = (dense.folded_shift, dense.weights)
     return Call(dense.sized("dense"), function, "dense", fields, operands, (rows,), scratch_bytes, in_place, *relied_on)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rena_kws.errors import ModelError
 from rena_kws.firmware.graph import Graph, Op, Tensor
-from rena_kws.firmware.packing import Packing
+from rena_kws.firmware.packing import Packing, Stored
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 
@@ -35,7 +35,7 @@ class Call:
     their own) or a mapping for a nested struct. The C arguments are the parameters, `arguments` as literals, the
     addresses of the tensors `operands`, and scratch memory unless `scratch_bytes` is None (null where it is 0). The
     kernel may write its output over the operands `in_place`, the preferred first. `folded_shift` is the
-    KWS_FOLDED_SHIFT that the call relies on, if it does; `encoding` is how a dense layer's weights are packed.
+    KWS_FOLDED_SHIFT that the call relies on, if it does; `weights` are those of a dense layer.
     """
 
     family: str
@@ -47,7 +47,7 @@ class Call:
     scratch_bytes: int | None = None
     in_place: tuple[int, ...] = ()
     folded_shift: int | None = None
-    encoding: str | None = None
+    weights: Stored | None = None
 
 
 class Operands:

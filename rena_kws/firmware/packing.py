@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from rena_kws.firmware.toolchain import Optimize
 
 STEP_BITS = {"2bit": 2, "4bit": 4}
-ENCODINGS = (*STEP_BITS, "levels")
-"""The smallest first. Also the suffixes of the kernels."""
-
+"""Bits of a code, by encoding; the smallest first."""
+LEVELS = "levels"
 PLAIN = ""
+"""Encodings are also the suffixes of the kernels that read them."""
 
 RAM_WEIGHT = 2
 """Bytes of flash that a byte of RAM is worth."""
@@ -40,8 +40,6 @@ MOST_SLOWER = 0.5
 """How much slower `balanced` lets a layer get."""
 
 TABLE_LEVELS = 16
-UNPACKED_BYTES = 4096
-"""`levels` unpacks no more than so much at once."""
 
 MAX_DEPTH = 1 << 16
 """Sums of codes are kept times 2^(8 - bits), below 2^14 an element: so many elements stay in 32 bits."""
@@ -60,47 +58,49 @@ _LEVELS_BYTES = 250
 
 @dataclass(frozen=True)
 class Packing:
-    """What may be packed: for which goal, and how."""
+    """What may be packed: for which goal, into which steps, and levels of how many bytes when they are unpacked."""
 
     optimize: Optimize
-    encodings: tuple[str, ...] = ENCODINGS
+    steps: tuple[str, ...] = tuple(STEP_BITS)
+    most_unpacked_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True)
-class Packed:
-    """Weights as the kernels of an encoding read them."""
+class Stored:
+    """Weights as the kernels of an encoding read them, and the scratch memory for what is unpacked at once."""
 
     encoding: str
-    stored: NDArray[np.int8]
+    values: NDArray[np.int8]
+    unpacked_bytes: int = 0
 
 
 def best_packing(
-    packing: Packing, matrix: NDArray[np.int8], plain: NDArray[np.int8], rows: int, blocks: bool
-) -> Packed:
-    """The first encoding that holds a layer's weights [channels, depth] and is worth it, code and RAM left aside.
+    packing: Packing, matrix: NDArray[np.int8], plain: NDArray[np.int8], rows: int, unpacked_bytes: int, blocks: bool
+) -> Stored:
+    """A layer's weights [channels, depth] in the first encoding that is worth it, code and RAM left aside.
 
-    `plain`: the weights as they are stored unpacked; `rows`: that meet them in a run, by `blocks` or one by one.
+    `plain`: the weights as they are stored unpacked; `unpacked_bytes`: as much of them as is unpacked at once; `rows`:
+    that meet them in a run, by `blocks` or one by one.
     """
-    macs = rows * matrix.size
-    for encoding in packing.encodings if packing.optimize != "speed" else ():
-        stored = in_levels(matrix) if encoding == "levels" else in_steps(matrix, STEP_BITS[encoding])
-        if stored is None or (encoding == "levels" and blocks and plain.nbytes > UNPACKED_BYTES):
+    options = [(name, in_steps(matrix, STEP_BITS[name]), _EXTRA_CYCLES[name, blocks] * rows) for name in packing.steps]
+    if unpacked_bytes <= packing.most_unpacked_bytes:
+        options.append((LEVELS, in_levels(matrix), _UNPACKING_CYCLES))
+    for encoding, values, extra_a_weight in options if packing.optimize != "speed" else ():
+        if values is None or values.nbytes >= plain.nbytes:
             continue
-        saved_bytes = plain.nbytes - stored.nbytes
-        extra = _UNPACKING_CYCLES * matrix.size if encoding == "levels" else _EXTRA_CYCLES[encoding, blocks] * macs
-        cheap = extra <= CYCLES_A_BYTE * saved_bytes and extra <= MOST_SLOWER * _PLAIN_CYCLES * macs
-        if saved_bytes > 0 and (cheap or packing.optimize == "size"):
-            return Packed(encoding, stored)
-    return Packed(PLAIN, plain)
+        affordable = extra_a_weight * matrix.size <= CYCLES_A_BYTE * (plain.nbytes - values.nbytes)
+        if packing.optimize == "size" or (affordable and extra_a_weight <= MOST_SLOWER * _PLAIN_CYCLES * rows):
+            return Stored(encoding, values, unpacked_bytes if encoding == LEVELS else 0)
+    return Stored(PLAIN, plain)
 
 
 def code_bytes(encoding: str, blocks: bool, convolution: bool) -> dict[str, int]:
     """What the kernels of an encoding add to an image, by part. A part that layers share is there once, the larger."""
-    kernel = PLAIN if encoding == "levels" else encoding
+    kernel = PLAIN if encoding == LEVELS else encoding
     parts = {f"dense {kernel}": _DENSE_BYTES[kernel, blocks]}
     if convolution:
         parts[f"conv2d {kernel}"] = _CONV_2D_BYTES
-    if encoding == "levels":
+    if encoding == LEVELS:
         parts["unpacking"] = _LEVELS_BYTES
     return parts
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rena_kws.firmware.graph import Tensor
 from rena_kws.firmware.operands import Call, Operands, Records
-from rena_kws.firmware.packing import best_packing, code_bytes, unit_elements
+from rena_kws.firmware.packing import Stored, best_packing, code_bytes, unit_elements
 from rena_kws.firmware.quantize import activation_range, quantize_multiplier
 from rena_kws.firmware.requantize import CLAMPED, OutputRange, Requantization, requantization
 
@@ -57,19 +57,15 @@ def requantization_of(
 
 @dataclass(frozen=True)
 class Dense:
-    """The members of kws_dense_params, how its weights are packed, and what the requantisation in it relies on.
-
-    `unpacked_bytes`: scratch memory for weights that are unpacked first.
-    """
+    """The members of kws_dense_params, the weights among them, and what the requantisation in them relies on."""
 
     fields: dict[str, Any]
-    encoding: str
-    unpacked_bytes: int
+    weights: Stored
     folded_shift: int | None
 
     def sized(self, name: str) -> str:
         """The kernel or family `name` for weights packed like these."""
-        return f"{name}_{self.encoding}" if self.encoding else name
+        return f"{name}_{self.weights.encoding}" if self.weights.encoding else name
 
 
 def dense_of(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: list[float], blocks: bool) -> Dense:
@@ -77,19 +73,19 @@ def dense_of(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: lis
     channels = weights.shape[0]
     matrix = np.asarray(weights.data).reshape(channels, -1)
     result = requantization_of(op, x, out, bias_of(op, channels), matrix, factors)
-    whole = blocks or result.fields["kind"] == CLAMPED
     plain = paired_rows(matrix)
-    pair_bytes = 2 * plain.nbytes // (channels + channels % 2)
-    found = best_packing(op.packing, matrix, plain, out.elements // channels, whole)
-    unpacked_bytes = plain.nbytes if whole else UNPACKED_PAIRS * pair_bytes
+    # The fast path for single rows unpacks few channels at once.
+    at_once = blocks or result.fields["kind"] == CLAMPED
+    unpacked_bytes = plain.nbytes if at_once else UNPACKED_PAIRS * plain.nbytes // ((channels + 1) // 2)
+    stored = best_packing(op.packing, matrix, plain, out.elements // channels, unpacked_bytes, blocks)
     fields = {
-        "weights": found.stored,
+        "weights": stored.values,
         "records": channel_pairs(result.records),
         "depth": matrix.shape[1],
         "channels": channels,
         "output": result.fields,
     }
-    return Dense(fields, found.encoding, unpacked_bytes if found.encoding == "levels" else 0, result.folded_shift)
+    return Dense(fields, stored, result.folded_shift)
 
 
 def dense_flash_bytes(calls: Iterable[Call]) -> int:
@@ -97,11 +93,11 @@ def dense_flash_bytes(calls: Iterable[Call]) -> int:
     total = 0
     parts: dict[str, int] = {}
     for call in calls:
-        if call.encoding is not None:
+        if call.weights is not None:
+            total += call.weights.values.nbytes
             convolution = call.struct == "conv2d"
-            total += (call.fields["dense"] if convolution else call.fields)["weights"].nbytes
             blocks = convolution or call.arguments[0] >= DENSE_ROWS
-            for part, size in code_bytes(call.encoding, blocks, convolution).items():
+            for part, size in code_bytes(call.weights.encoding, blocks, convolution).items():
                 parts[part] = max(size, parts.get(part, 0))
     return total + sum(parts.values())
 
@@ -127,12 +123,12 @@ def paired_rows(rows: NDArray[np.int8]) -> NDArray[np.int8]:
 
 def dense_scratch_bytes(dense: Dense, rows: int) -> int:
     """What kws_dense.h and, for packed weights, its kin ask for."""
-    unit = unit_elements(dense.encoding)
+    unit = unit_elements(dense.weights.encoding)
     depth = dense.fields["depth"]
     padded = -(-depth // unit) * unit
     if rows >= DENSE_ROWS:
-        return dense.unpacked_bytes + DENSE_ROWS * 2 * padded
-    return dense.unpacked_bytes + (padded if depth % unit else 0)
+        return dense.weights.unpacked_bytes + DENSE_ROWS * 2 * padded
+    return dense.weights.unpacked_bytes + (padded if depth % unit else 0)
 
 
 def channel_factors(x: Tensor, weights: Tensor, out: Tensor) -> list[float]:
