@@ -124,7 +124,7 @@ def paired_rows(rows: NDArray[np.int8]) -> NDArray[np.int8]:
 def dense_scratch_bytes(dense: Dense, rows: int) -> int:
     """What kws_dense.h and, for packed weights, its kin ask for."""
     unit = unit_elements(dense.weights.encoding)
-    depth = dense.fields["depth"]
+    depth: int = dense.fields["depth"]
     padded = -(-depth // unit) * unit
     if rows >= DENSE_ROWS:
         return dense.weights.unpacked_bytes + DENSE_ROWS * 2 * padded
