@@ -328,8 +328,8 @@ def test_no_image_grows_by_packing(name: str, rows: int, channels: int, device: 
 @pytest.mark.parametrize(
     "compiler",
     [
-        ["clang"],
-        ["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb"],
+        pytest.param(["clang"], marks=pytest.mark.slow),
+        pytest.param(["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb"], marks=pytest.mark.slow),
         ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb"],
     ],
     ids=lambda command: " ".join(command[:2]),
@@ -388,7 +388,10 @@ def test_a_ternary_network_shrinks_and_computes_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("levels", "million_cycles", "ram_bytes", "flash_bytes"),
-    [("ternary", 4.4, 10_400, 25_000), ("four-bits", 4.15, 13_300, 30_000)],
+    [
+        ("ternary", 4.4, 10_400, 25_000),
+        pytest.param("four-bits", 4.15, 13_300, 30_000, marks=pytest.mark.slow),
+    ],
 )
 def test_keyword_model_with_few_levels(
     levels: str, million_cycles: float, ram_bytes: int, flash_bytes: int, reference: Callable[..., Path]
