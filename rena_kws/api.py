@@ -95,8 +95,13 @@ def profile_image(image: str | Path, device: str, **what: Any) -> Measurement:
     return run_image(Path(image), target, ImageRun(**what))
 
 
-def export(run_or_model: ModelLike, format: str, out: str | Path, name: str = "kws_model") -> Path:
-    """Write a run's winner, or a model file, as a bundle of `format` into the folder `out` → the folder."""
+def export(
+    run_or_model: ModelLike, format: str, out: str | Path, name: str = "kws_model", optimize: Optimize | None = None
+) -> Path:
+    """Write a run's winner, or a model file, as a bundle of `format` into the folder `out` → the folder.
+
+    `optimize`: what firmware is generated for, as in `profile`.
+    """
     from rena_kws.export.manifest import Manifest
 
     exporter = registry.load("exporters", format)
@@ -108,7 +113,7 @@ def export(run_or_model: ModelLike, format: str, out: str | Path, name: str = "k
     ):
         source = Path(source) / "winner" / "model.onnx"
     model, manifest = _with_manifest(source)
-    exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name)
+    exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name, optimize)
     return Path(out)
 
 
@@ -201,5 +206,5 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
     named = manifest.named("model.tflite", "model.onnx")
     files: dict[str, str | bytes] = {"model.tflite": model.data, "model.onnx": result.outcome.onnx.data}
     write_bundle(path / "winner", files | {FILE_NAME: named.as_text()})
-    registry.load("exporters", "c")(model, manifest, path / "firmware", "kws_model")
+    registry.load("exporters", "c")(model, manifest, path / "firmware", "kws_model", None)
     write_html(path / "report.html", read_settings(path), result.trials, {**figures, "labels": result.labels})

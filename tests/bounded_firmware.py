@@ -21,16 +21,23 @@ from numpy.typing import NDArray
 from unicorn import arm_const as arm
 
 from rena_kws.artifacts import ConvertedModel
-from rena_kws.firmware.emit import generate, plan_calls
+from rena_kws.firmware.emit import generate
 from rena_kws.firmware.graph import Graph, Op, read_graph
 from rena_kws.firmware.lower import lower_all
-from rena_kws.firmware.memory_plan import MemoryPlan
-from rena_kws.firmware.toolchain import Target, ZigToolchain
+from rena_kws.firmware.memory_plan import MemoryPlan, plan_calls
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, ZigToolchain
 from rena_kws.profilers.cortex_m.image import read_image
 
 FLASH, RAM, RETURN = 0x08000000, 0x20000000, 0x0FFFF000
 FLASH_BYTES, RAM_BYTES, STACK_BYTES = 1 << 20, 1 << 18, 1 << 13
-CPU_MODELS = {"cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0, "cortex-m4": arm.UC_CPU_ARM_CORTEX_M4}
+CPU_MODELS = {
+    "cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0,
+    "cortex-m3": arm.UC_CPU_ARM_CORTEX_M3,
+    "cortex-m4": arm.UC_CPU_ARM_CORTEX_M4,
+    "cortex-m7": arm.UC_CPU_ARM_CORTEX_M7,
+    "cortex-m33": arm.UC_CPU_ARM_CORTEX_M33,
+}
+DSP_CORES = ("cortex-m4", "cortex-m7", "cortex-m33")
 IT_BITS = 0x0600FC00
 Ranges = list[tuple[int, int]]
 
@@ -47,15 +54,15 @@ class _Layer:
 class BoundedFirmware:
     """A firmware compiled for `core`. Running it asserts that no layer touches what is not its own."""
 
-    def __init__(self, data: bytes, core: str) -> None:
+    def __init__(self, data: bytes, core: str, optimize: Optimize = DEFAULT_OPTIMIZE) -> None:
         model = ConvertedModel("tflite", data)
-        self.firmware = generate(model)
+        self.firmware = generate(model, optimize=optimize)
         graph = read_graph(model)
-        calls, _ = lower_all(graph)
+        calls, _ = lower_all(graph, optimize)
         memory = plan_calls(graph, calls)
-        target = Target(core, core == "cortex-m4", FLASH, RAM)
+        target = Target(core, core in DSP_CORES, FLASH, RAM)
         name = self.firmware.name
-        path = ZigToolchain().compile(self.firmware.sources, target, entry=f"{name}_run", optimize="balanced")
+        path = ZigToolchain().compile(self.firmware.sources, target, entry=f"{name}_run", optimize=optimize)
         image = read_image(path)
         objects = _objects(path)
         self._core, self._image = core, image

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from few_levels import LEVELS, with_levels
 from flatbuffer_models import small_conv_model
 
 from rena_kws import api
@@ -131,6 +132,17 @@ def test_sanitizers_have_nothing_to_say_of_the_reference_models(
     name: str, reference: Callable[..., Path], tool: Tool, tmp_path: Path
 ) -> None:
     bundle = api.export(reference("models", f"{name}_ref_model.tflite"), "c", tmp_path / name)
+    assert "0 values differ" in sanitized(bundle, tool("make"), tool("gcc"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("levels", LEVELS)
+def test_sanitizers_have_nothing_to_say_of_packed_weights(
+    levels: str, reference: Callable[..., Path], tool: Tool, tmp_path: Path
+) -> None:
+    data = with_levels(reference("models", "kws_ref_model.tflite").read_bytes(), levels)
+    bundle = api.export(ConvertedModel("tflite", data), "c", tmp_path / levels, optimize="size")
+    assert any("bit.c" in path.name or "levels.c" in path.name for path in bundle.iterdir())
     assert "0 values differ" in sanitized(bundle, tool("make"), tool("gcc"))
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rena_kws.artifacts import ConvertedModel, Firmware, LayerCost, Measurement, Port
 from rena_kws.devices.description import Device, MemoryPath
 from rena_kws.errors import CandidateError, DoesNotFitError, ModelError, UnavailableError
-from rena_kws.firmware.toolchain import Optimize, Target, Toolchain, ZigToolchain
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, Toolchain, ZigToolchain
 from rena_kws.profilers.base import Profiler, batch_of
 from rena_kws.profilers.cortex_m import result_cache
 from rena_kws.profilers.cortex_m.cores import uncertainty
@@ -37,7 +37,7 @@ class CortexMProfiler(Profiler):
     """
 
     toolchain: Toolchain = field(default_factory=ZigToolchain)
-    optimize: Optimize = "balanced"
+    optimize: Optimize = DEFAULT_OPTIMIZE
     process: EmulatorProcess = field(default_factory=EmulatorProcess)
     instructions: int = 2_000_000_000
     seconds: float = 120.0
@@ -57,7 +57,7 @@ class CortexMProfiler(Profiler):
 
         if model.format != "tflite":
             raise ModelError(f"a Cortex-M runs int8 .tflite models: got a model in format {model.format}")
-        return self.profile_firmware(generate(model, "kws"), device, inputs)
+        return self.profile_firmware(generate(model, "kws", self.optimize), device, inputs)
 
     def profile_firmware(self, firmware: Firmware, device: Device, inputs: NDArray[Any] | None = None) -> Measurement:
         """Profile generated C. The firmware has one input and one output whose first dimension is the batch of one."""

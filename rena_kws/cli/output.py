@@ -11,11 +11,11 @@ from rena_kws.artifacts import Measurement
 
 
 def add_optimize(parser: argparse.ArgumentParser) -> None:
-    """--optimize, for commands that compile firmware."""
+    """--optimize, for commands that generate firmware."""
     parser.add_argument(
         "--optimize",
         choices=("speed", "balanced", "size"),
-        help="what the compiler aims at (default: balanced; hot loops are assembly where a core has the DSP extension)",
+        help="what the firmware aims at: which weights are packed, and how it is compiled (default: balanced)",
     )
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import RenaError, RunFolderError
 from rena_kws.export.manifest import FILE_NAME, Manifest
+from rena_kws.firmware.toolchain import Optimize
 
-Exporter = Callable[[ConvertedModel, Manifest, Path, str], None]
-"""(model, manifest, folder to write, name): `name` prefixes public symbols, or is the model file's stem."""
+Exporter = Callable[[ConvertedModel, Manifest, Path, str, Optimize | None], None]
+"""(model, manifest, folder to write, name, goal): `name` prefixes public symbols, or is the model file's stem; the goal
+is what firmware is generated for, None where it is left to the exporter."""
 
 
 def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:

@@ -17,6 +17,7 @@ from rena_kws.devices import catalogue
 from rena_kws.export.base import require_format, write_bundle
 from rena_kws.export.manifest import FILE_NAME, Manifest
 from rena_kws.firmware.emit import generate
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 from rena_kws.profilers.base import profiler_for
 
 TEST_VECTORS = 8
@@ -24,13 +25,16 @@ _DEVICE = "cortex-m4"
 _WARNINGS = "-std=c99 -Wall -Wextra -Wpedantic -Wconversion"
 
 
-def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str) -> None:
+def export_c(
+    model: ConvertedModel, manifest: Manifest, folder: Path, name: str, optimize: Optimize | None = None
+) -> None:
     """Write the bundle. Raises `ModelError` for what the generator does not support."""
+    goal = optimize or DEFAULT_OPTIMIZE
     require_format(model, "tflite")
-    firmware = generate(model, name)
+    firmware = generate(model, name, goal)
     inputs = _test_inputs(firmware)
     device = catalogue.get(_DEVICE)
-    measurement = profiler_for(device).profile(model, device, inputs)
+    measurement = profiler_for(device).optimized_for(goal).profile(model, device, inputs)
     files: dict[str, str | bytes] = dict(firmware.sources)
     files |= {
         f"{name}_labels.h": _labels(name, manifest),
@@ -38,7 +42,7 @@ def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str)
         "test.c": _test_program(name),
         "Makefile": _makefile(firmware),
         "CMakeLists.txt": _cmake(firmware),
-        "README.md": _readme(firmware, manifest, measurement),
+        "README.md": _readme(firmware, manifest, measurement, goal),
         FILE_NAME: manifest.as_text(),
     }
     write_bundle(folder, files)
@@ -156,7 +160,7 @@ endif()
 """
 
 
-def _readme(firmware: Firmware, manifest: Manifest, measurement: Measurement) -> str:
+def _readme(firmware: Firmware, manifest: Manifest, measurement: Measurement, goal: Optimize) -> str:
     name, upper = firmware.name, firmware.name.upper()
     rows = [_figures_row(measurement)]
     searched = manifest.figures.get("measurement")
@@ -180,8 +184,8 @@ firmware owes nothing.
 |---|---|---|---|---|---|
 {chr(10).join(rows)}
 
-RAM counts the arena and the stack, flash counts code and weights; start-up code and vectors are left out. The image was
-compiled by clang at -O3; another compiler gives other figures.
+RAM counts the arena and the stack, flash counts code and weights; start-up code and vectors are left out. The sources
+were generated, and compiled by clang, for `--optimize {goal}`; another compiler gives other figures.
 {accuracy}
 Labels: {labels}
 

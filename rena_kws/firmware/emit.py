@@ -1,8 +1,8 @@
 """A model → C99: the constants and one function a layer, beside the kernel files they need.
 
-`generate` reads the graph, lowers every operator to kernel calls, plans the arena, and prints. The same model and name
-give the same bytes. Every symbol and file name starts with the name: in the kernel templates of `c/` the prefix `kws_`
-stands for it, so two models can share an image.
+`generate` reads the graph, lowers every operator to kernel calls, plans the arena, and prints. The same model, name
+and goal give the same bytes. Every symbol and file name starts with the name: in the kernel templates of `c/` the
+prefix `kws_` stands for it, so two models can share an image.
 """
 
 from __future__ import annotations
@@ -18,26 +18,30 @@ from rena_kws.firmware.emit_c import comment, constant, initializer
 from rena_kws.firmware.emit_header import header
 from rena_kws.firmware.graph import Graph, Op, Tensor, read_graph
 from rena_kws.firmware.lower import lower_all
-from rena_kws.firmware.memory_plan import Block, MemoryPlan, plan
+from rena_kws.firmware.memory_plan import Block, MemoryPlan, plan_calls
 from rena_kws.firmware.operands import Call
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 
 MAX_NAME_LENGTH = 40
 LICENCE_LINE = "/* SPDX-License-Identifier: MIT-0"
 
 
-def generate(model: ConvertedModel, name: str = "kws_model") -> Firmware:
-    """The C sources of an int8 .tflite model. Raises `ModelError` for a model or name that cannot be used."""
+def generate(model: ConvertedModel, name: str = "kws_model", optimize: Optimize = DEFAULT_OPTIMIZE) -> Firmware:
+    """The C sources of an int8 .tflite model. Raises `ModelError` for a model or name that cannot be used.
+
+    `optimize` decides which weights are packed (see packing.py), as it decides how the compiler is called.
+    """
     if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{MAX_NAME_LENGTH - 1}}}", name):
         raise ModelError(f"name {name!r}: it must be a C identifier of at most {MAX_NAME_LENGTH} letters, digits and _")
     graph = read_graph(model)
     try:
-        return _generate(graph, name)
+        return _generate(graph, name, optimize)
     except ModelError as error:
         raise ModelError(f"{model.name}: {error}") from None
 
 
-def _generate(graph: Graph, name: str) -> Firmware:
-    calls, folded_shift = lower_all(graph)
+def _generate(graph: Graph, name: str, optimize: Optimize) -> Firmware:
+    calls, folded_shift = lower_all(graph, optimize)
     memory = plan_calls(graph, calls)
     steps = [(op, calls[op.index]) for op in graph.ops if calls[op.index]]
     layers = tuple(
@@ -74,13 +78,6 @@ def _arena(graph: Graph, memory: MemoryPlan, layers: Sequence[int]) -> tuple[Are
         for index, planned in memory.scratch.items()
     ]
     return (*tensors, *scratch)
-
-
-def plan_calls(graph: Graph, calls: Mapping[int, Sequence[Call]]) -> MemoryPlan:
-    """The arena for a network's kernel calls, by operator."""
-    scratch = {index: max((call.scratch_bytes or 0 for call in group), default=0) for index, group in calls.items()}
-    in_place = {index: group[0].in_place for index, group in calls.items() if len(group) == 1}
-    return plan(graph, scratch, in_place)
 
 
 def _layer_symbol(name: str, position: int) -> str:

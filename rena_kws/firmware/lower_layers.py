@@ -41,10 +41,13 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
         )
     window = window_over(op, (kernel_height, kernel_width), dilation_of(op), x, out)
     op.expect_shape(out, batches, *window.output, channels)
-    dense = dense_of(op, x, weights, out, channel_factors(x, weights, out))
     operands = (x.index, out.index)
-    if window.pad == (0, 0) and _fields_are_rows(window):
-        return (_dense_call(dense, operands, batches * math.prod(window.output)),)
+    rows = batches * math.prod(window.output)
+    in_rows = window.pad == (0, 0) and _fields_are_rows(window)
+    factors = channel_factors(x, weights, out)
+    dense = dense_of(op, x, weights, out, factors, blocks=not in_rows or rows >= DENSE_ROWS)
+    if in_rows:
+        return (_dense_call(dense, operands, rows),)
     depth_bytes = dense.fields["depth"]
     padded_height, padded_width = _padded_image(window)
     padded_bytes = padded_height * padded_width * input_channels
@@ -63,19 +66,22 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
     }
     fields_bytes = -(-DENSE_ROWS * depth_bytes // 4) * 4
     ring_bytes = ring_blocks * DENSE_ROWS * channels
-    scratch_bytes = fields_bytes + dense_scratch_bytes(DENSE_ROWS, depth_bytes) + ring_bytes + padded_bytes
+    scratch_bytes = fields_bytes + dense_scratch_bytes(dense, DENSE_ROWS)
+    scratch_bytes += ring_bytes + padded_bytes
     in_place = operands[:1] if ring_blocks else ()
-    function = kernel_for("conv2d", dense.fields["output"])
-    return (Call("conv2d", function, "conv2d", fields, operands, (), scratch_bytes, in_place, dense.folded_shift),)
+    family, function = dense.sized("conv2d"), dense.sized(kernel_for("conv2d", dense.fields["output"]))
+    relied_on = (dense.folded_shift, dense.weights)
+    return (Call(family, function, "conv2d", fields, operands, (), scratch_bytes, in_place, *relied_on),)
 
 
 def _dense_call(dense: Dense, operands: tuple[int, ...], rows: int) -> Call:
     fields = dense.fields
-    function = kernel_for("dense" if rows >= DENSE_ROWS else "dense_few", fields["output"])
-    scratch_bytes = dense_scratch_bytes(rows, fields["depth"])
+    function = dense.sized(kernel_for("dense" if rows >= DENSE_ROWS else "dense_few", fields["output"]))
+    scratch_bytes = dense_scratch_bytes(dense, rows)
     # Rows are copied to the scratch memory before their outputs are written, which are no longer than they.
     in_place = operands[:1] if rows >= DENSE_ROWS and fields["channels"] <= fields["depth"] else ()
-    return Call("dense", function, "dense", fields, operands, (rows,), scratch_bytes, in_place, dense.folded_shift)
+    relied_on = (dense.folded_shift, dense.weights)
+    return Call(dense.sized("dense"), function, "dense", fields, operands, (rows,), scratch_bytes, in_place, *relied_on)
 
 
 def _ring_blocks(window: Window, input_channels: int, channels: int) -> int:
@@ -156,7 +162,7 @@ def fully_connected(op: Operands) -> tuple[Call, ...]:
         raise op.error(f"weights {weights.label} of shape {weights.shape} do not fit the input of shape {x.shape}")
     rows = x.elements // weights.shape[1]
     op.expect_elements(out, rows * weights.shape[0])
-    dense = dense_of(op, x, weights, out, channel_factors(x, weights, out))
+    dense = dense_of(op, x, weights, out, channel_factors(x, weights, out), blocks=rows >= DENSE_ROWS)
     return (_dense_call(dense, (x.index, out.index), rows),)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rena_kws.errors import ModelError
 from rena_kws.firmware.graph import Graph, Op, Tensor
+from rena_kws.firmware.packing import Packing, Stored
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 
@@ -34,7 +35,7 @@ class Call:
     their own) or a mapping for a nested struct. The C arguments are the parameters, `arguments` as literals, the
     addresses of the tensors `operands`, and scratch memory unless `scratch_bytes` is None (null where it is 0). The
     kernel may write its output over the operands `in_place`, the preferred first. `folded_shift` is the
-    KWS_FOLDED_SHIFT that the call relies on, if it does.
+    KWS_FOLDED_SHIFT that the call relies on, if it does; `weights` are those of a dense layer.
     """
 
     family: str
@@ -46,15 +47,17 @@ class Call:
     scratch_bytes: int | None = None
     in_place: tuple[int, ...] = ()
     folded_shift: int | None = None
+    weights: Stored | None = None
 
 
 class Operands:
-    """The checked view of one operator's tensors and options."""
+    """The checked view of one operator's tensors and options, and what the whole network leaves it to choose from."""
 
-    def __init__(self, graph: Graph, op: Op, folded_shift: int | None = None) -> None:
+    def __init__(self, graph: Graph, op: Op, folded_shift: int | None, packing: Packing) -> None:
         self.graph = graph
         self.op = op
         self.folded_shift = folded_shift
+        self.packing = packing
 
     def error(self, message: str) -> ModelError:
         return ModelError(f"operator {self.op.index} {self.op.name}: {message}")

@@ -26,6 +26,7 @@ from typing import Literal
 from rena_kws.errors import CandidateError, UnavailableError
 
 Optimize = Literal["speed", "balanced", "size"]
+DEFAULT_OPTIMIZE: Optimize = "balanced"
 
 # zig strips the symbols of small builds unless debug information is asked for, which the linker script drops.
 _SIZE = ("-Os", "-g")
