@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rena_kws import model_file, registry
 from rena_kws.artifacts import ConvertedModel, Measurement
 from rena_kws.devices import catalogue
-from rena_kws.errors import ModelError, UnavailableError
+from rena_kws.errors import ModelError, RenaError, UnavailableError
 from rena_kws.profilers.base import profiler_for
 
 if TYPE_CHECKING:
@@ -81,11 +81,18 @@ def profile(
     return profiler.profile(_as_model(model), target, inputs)
 
 
-def export(run_or_model: ModelLike, format: str, out: str | Path, name: str = "kws_model") -> Path:
-    """Write a run's winner, or a model file, as a bundle of `format` into the folder `out` → the folder."""
+def export(
+    run_or_model: ModelLike, format: str, out: str | Path, name: str = "kws_model", harness: bool = False
+) -> Path:
+    """Write a run's winner, or a model file, as a bundle of `format` into the folder `out` → the folder.
+
+    `harness`, for C: with what makes a board with a UART a device to profile on.
+    """
     from rena_kws.export.manifest import Manifest
 
     exporter = registry.load("exporters", format)
+    if harness and format != "c":
+        raise RenaError(f"a harness is C: it goes with the format c, not {format}")
     source = run_or_model
     if (
         format == "onnx"
@@ -94,7 +101,8 @@ def export(run_or_model: ModelLike, format: str, out: str | Path, name: str = "k
     ):
         source = Path(source) / "winner" / "model.onnx"
     model, manifest = _with_manifest(source)
-    exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name)
+    options = {"harness": True} if harness else {}
+    exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name, **options)
     return Path(out)
 
 

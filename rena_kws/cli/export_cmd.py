@@ -15,13 +15,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", default="kws_model", metavar="PREFIX", help="prefix of every C symbol (default: %(default)s)"
     )
+    parser.add_argument(
+        "--harness", action="store_true", help="with C: also what makes a board with a UART a device to profile on"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> None:
     from rena_kws.api import export
 
-    folder = export(arguments.source, arguments.format, arguments.out, arguments.name)
+    folder = export(arguments.source, arguments.format, arguments.out, arguments.name, arguments.harness)
     files = sorted(path.name for path in folder.iterdir())
     if arguments.json:
         print_json({"folder": str(folder), "files": files})

@@ -1,0 +1,225 @@
+"""The dialogue over a virtual port: the real harness, faults, other devices; no wait takes any time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from flatbuffer_models import small_conv_model
+
+from rena_kws.devices.bench import Bench
+from rena_kws.errors import DeviceError
+from rena_kws.profilers.serial_board.link import Link
+from rena_kws.profilers.serial_board.protocol import Window
+from rena_kws.profilers.serial_board.session import ATTEMPTS, BAUDS, Session
+from rena_kws.testing.board_faults import FAULTLESS, Faults, Wire
+from rena_kws.testing.board_on_pty import VirtualPort, VirtualTime
+from rena_kws.testing.host_board import BoardFirmware, HostBoard
+
+TICK_US = 1000
+BENCH = Bench("virtual", window_s=TICK_US / 1e6, iterations=10)
+INPUT = np.random.default_rng(5).integers(-128, 128, 48, dtype=np.int8).tobytes()
+
+
+@pytest.fixture(scope="module")
+def board() -> HostBoard:
+    """Its clock goes on by `TICK_US` whenever it is read, so that every window takes just that."""
+    ticks = iter(range(0, 1 << 62, TICK_US))
+    return HostBoard(small_conv_model(), lambda: next(ticks))
+
+
+@pytest.fixture(scope="module")
+def expected(board: HostBoard) -> tuple[float, ...]:
+    return hold(board)[1][0].results
+
+
+def hold(
+    firmware: BoardFirmware, faults: Faults = FAULTLESS, baud: int | None = None, bench: Bench = BENCH
+) -> tuple[Session, list[Window]]:
+    """A whole session, with the link's end checked: never later than the bench allows."""
+    clock = VirtualTime()
+    wire = Wire(firmware, faults, baud, clock)
+    link = Link("virtual", VirtualPort(wire, clock), bench.limit_s, clock)
+    try:
+        session = Session.begin(link, bench)
+        return session, session.measure(INPUT)
+    finally:
+        assert clock.now_s < bench.limit_s + 2 * bench.infer_s
+
+
+def test_a_session_without_faults(board: HostBoard) -> None:
+    session, windows = hold(board)
+    assert session.identity.vendor == "rena-kws" and session.identity.baud == 115200
+    assert session.identity.test_set == "kws01"
+    assert session.identity.sha256 == small_conv_model().sha256
+    assert [window.latency_us for window in windows] == [TICK_US / 10] * BENCH.windows
+    assert not session.troubles and not session.link.echoes
+
+
+@pytest.mark.parametrize("baud", BAUDS)
+def test_the_boards_rate_is_found(baud: int, board: HostBoard, expected: tuple[float, ...]) -> None:
+    session, windows = hold(board, baud=baud)
+    assert session.identity.baud == baud
+    assert windows[0].results == expected
+
+
+def test_a_board_that_echoes(board: HostBoard, expected: tuple[float, ...]) -> None:
+    session, windows = hold(board, Faults(echo=True))
+    assert session.link.echoes and windows[0].results == expected and not session.troubles
+
+
+TRANSIENT = {
+    "stale bytes": Faults(stale=b"\xff\0m-results-[1.000]\r\nm-ready\r\nhalf a li"),
+    "lost to the board": Faults(lost_to_board=frozenset([150])),
+    "lost to the host": Faults(lost_to_host=frozenset([900])),
+    "noise to the board": Faults(noise_to_board={150: b"\xff" * 20}),
+    "noise to the host": Faults(noise_to_host={900: b"\xff" * 20}),
+    "half a line": Faults(cut=frozenset([900])),
+    "a reset": Faults(resets=frozenset([900]), boot_s=2.0),
+    "a board that boots": Faults(boot_s=0.0, resets=frozenset([5]), stale=b"boot"),
+}
+
+
+@pytest.mark.parametrize("fault", TRANSIENT)
+def test_a_passing_fault_is_lived_with(fault: str, board: HostBoard, expected: tuple[float, ...]) -> None:
+    _, windows = hold(board, TRANSIENT[fault])
+    assert [window.results for window in windows] == [expected] * BENCH.windows
+    assert sorted(window.latency_us for window in windows)[1] == TICK_US / 10
+
+
+def test_every_single_lost_byte_is_lived_with(board: HostBoard, expected: tuple[float, ...]) -> None:
+    """Wherever it is lost: neither the results nor the latency are another."""
+    for position in range(0, 1500, 7):
+        for faults in (Faults(lost_to_host=frozenset([position])), Faults(lost_to_board=frozenset([position]))):
+            _, windows = hold(board, faults)
+            assert [window.results for window in windows] == [expected] * BENCH.windows, position
+            assert sorted(window.latency_us for window in windows)[1] == TICK_US / 10, position
+
+
+def every(step: int) -> frozenset[int]:
+    return frozenset(range(0, 1_000_000, step))
+
+
+class Script:
+    """A device that answers what a function says."""
+
+    def __init__(self, answer: Callable[[bytes], bytes], greeting: bytes = b"") -> None:
+        self.answer, self.greeting = answer, greeting
+
+    def start(self) -> bytes:
+        return self.greeting
+
+    def receive(self, data: bytes) -> bytes:
+        return self.answer(data)
+
+
+LASTING: dict[str, tuple[Faults, str]] = {
+    "silence": (Faults(silent_from=0), "silent at 115200, 921600"),
+    "silence in the middle": (Faults(silent_from=150), "stopped answering at 'infer 1 1': no answer for 30"),
+    "resets": (Faults(resets=every(400), boot_s=1.0), "it restarted: a crash, a watchdog or a weak supply"),
+    "half lines": (Faults(cut=every(400)), "attempts"),
+    "lost bytes": (Faults(lost_to_host=every(40)), "stopped answering|attempts|something else"),
+    "noise": (Faults(noise_to_host={at: b"\xff" for at in range(0, 100_000, 10)}), "nonsense|something else"),
+}
+
+
+@pytest.mark.parametrize("fault", LASTING)
+def test_a_lasting_fault_has_a_message(fault: str, board: HostBoard) -> None:
+    faults, message = LASTING[fault]
+    with pytest.raises(DeviceError, match=message) as caught:
+        hold(board, faults)
+    assert "\n" not in str(caught.value) and "virtual" in str(caught.value)
+
+
+OTHERS: dict[str, tuple[Script, str]] = {
+    "a shell": (
+        Script(lambda data: b"sh: " + data + b": not found\r\n# "),
+        "something else at 115200 baud: 'sh: name%",
+    ),
+    "a loop": (Script(lambda data: data), "only repeats what is sent"),
+    "noise": (Script(lambda data: b"\xff\xfe\x80\x01" * 4), r"nonsense at 115200, .*\(ff fe 80 01"),
+    "an interface board": (Script(lambda data: b"m-name-io-[x]\r\nm-ready\r\n"), r"calls itself 'io' \[x\]"),
+    "a flood": (Script(lambda data: b"log line\r\n" * 10_000), "something else"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_device_is_told_apart(other: str) -> None:
+    script, message = OTHERS[other]
+    with pytest.raises(DeviceError, match=message):
+        hold(script)
+
+
+def test_a_board_in_energy_mode(board: HostBoard) -> None:
+    def without_laps(data: bytes) -> bytes:
+        return b"".join(line for line in board.receive(data).splitlines(True) if b"lap" not in line)
+
+    with pytest.raises(DeviceError, match="energy mode"):
+        hold(Script(without_laps))
+
+
+def test_a_clock_that_stands_still() -> None:
+    with pytest.raises(DeviceError, match="its clock stands still: 1000000 inferences took 0 µs by it"):
+        hold(HostBoard(small_conv_model(), lambda: 7), bench=Bench("virtual", warm_up=0))
+
+
+def test_a_firmware_without_print_and_sha(board: HostBoard, expected: tuple[float, ...]) -> None:
+    """An older firmware: no `db print`, no help."""
+
+    def older(data: bytes) -> bytes:
+        return b"e-[Unknown command: x]\r\nm-ready\r\n" if data in (b"db print%", b"help%") else board.receive(data)
+
+    session, windows = hold(Script(older))
+    assert session.identity.sha256 is None and windows[0].results == expected
+
+
+def test_a_board_whose_buffer_is_faulty(board: HostBoard) -> None:
+    def faulty(data: bytes) -> bytes:
+        return board.receive(data).replace(b"m-buffer-", b"m-buffer-00-", 1)
+
+    with pytest.raises(DeviceError, match=f"other bytes than were sent .*{ATTEMPTS} attempts"):
+        hold(Script(faulty))
+
+
+def random_faults(rng: random.Random) -> tuple[Faults, bool]:
+    """Faults of every kind, one to three at once, and whether they pass."""
+    lasting = rng.random() < 0.3
+    position = [rng.randrange(4000) for _ in range(6)]
+    faults: dict[str, object] = {"echo": rng.random() < 0.2, "boot_s": rng.choice([0.0, 0.5, 2.0])}
+    if rng.random() < 0.5:
+        faults["stale"] = rng.randbytes(rng.randrange(200))
+    passing: list[dict[str, object]] = [
+        {"lost_to_board": frozenset(position[:1])},
+        {"lost_to_host": frozenset(position[1:2])},
+        {"noise_to_board": {position[2]: b"\xff" * rng.randrange(1, 100)}},
+        {"noise_to_host": {position[3]: b"\xff" * rng.randrange(1, 100)}},
+        {"cut": frozenset(position[4:5])},
+        {"resets": frozenset(position[5:])},
+    ]
+    for fault in rng.sample(passing, rng.randrange(3)):
+        faults |= fault
+    if lasting:
+        faults |= rng.choice([{"silent_from": rng.randrange(600)}, {"resets": every(300)}, {"cut": every(300)}])
+    return Faults(**faults), not lasting  # type: ignore[arg-type]
+
+
+def test_a_thousand_sessions_end_in_a_right_result_or_a_right_message(
+    board: HostBoard, expected: tuple[float, ...]
+) -> None:
+    ended = {"result": 0, "message": 0}
+    for seed in range(1000):
+        rng = random.Random(seed)
+        faults, passes = random_faults(rng)
+        try:
+            _, windows = hold(board, faults, rng.choice([None, *BAUDS]))
+        except DeviceError as error:
+            assert not passes, f"seed {seed}: {error}"
+            assert str(error).startswith("the board on virtual: ") and "\n" not in str(error)
+            ended["message"] += 1
+        else:
+            ended["result"] += 1
+            assert [window.results for window in windows] == [expected] * BENCH.windows, seed
+            assert sorted(window.latency_us for window in windows)[1] == TICK_US / 10, seed
+    assert ended["result"] > 600 and ended["message"] > 100, ended
