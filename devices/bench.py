@@ -118,7 +118,7 @@ def _checked(where: str, table: Mapping[str, Any], folder: Path) -> Bench:
     flash = bench.flash_command or ""
     if "{elf}" in flash and "{elf}" not in (bench.build_command or ""):
         raise DeviceError(
-            f"{where}: flash_command wants {{elf}}, so a build_command that makes {{elf}} from {{bundle}} is needed"
+            f"{where}: flash_command wants {{elf}}: add a build_command that makes {{elf}} from {{bundle}}"
         )
     return bench
 

@@ -171,8 +171,11 @@ def test_ties_and_the_smallest_numbers(thousandths: Callable[[float], str]) -> N
         assert thousandths(value) == f"{as_float:.3f}"
 
 
-def test_export_adds_the_harness_when_asked(model: ConvertedModel, tmp_path: Path, tool: Callable[[str], str]) -> None:
-    folder = api.export(model, "c", tmp_path / "bell", "bell", harness=True)
+@pytest.mark.parametrize("name", ["kws_model", "bell"])
+def test_export_adds_the_harness_when_asked(
+    name: str, model: ConvertedModel, tmp_path: Path, tool: Callable[[str], str]
+) -> None:
+    folder = api.export(model, "c", tmp_path / "board", name, harness=True)
     flags = f"CFLAGS=-O1 -g {' '.join(STRICT)} -fsanitize=address,undefined -fno-sanitize-recover=all"
     built = subprocess.run(
         [tool("make"), "-C", str(folder), "board", "test", f"CC={tool('gcc')}", flags], capture_output=True, text=True
@@ -185,8 +188,8 @@ def test_export_adds_the_harness_when_asked(model: ConvertedModel, tmp_path: Pat
     replies = ran.stdout.decode()
     assert replies.startswith(BOOT + "m-name-dut-[rena-kws]\r\nm-ready\r\n")
     assert re.search(r"m-results-\[[0-9.,-]+\]\r\nm-ready\r\n$", replies)
-    plain = api.export(model, "c", tmp_path / "plain", "bell")
-    extra = {"bell_harness.c", "bell_harness.h", "bell_board.c"}
+    plain = api.export(model, "c", tmp_path / "plain", name)
+    extra = {f"{name}_harness.c", f"{name}_harness.h", f"{name}_board.c"}
     assert {path.name for path in folder.iterdir()} - extra >= {path.name for path in plain.iterdir()}
     assert not extra & {path.name for path in plain.iterdir()}
 

@@ -6,9 +6,10 @@ The board is the harness that `export --harness` writes, with a real network, co
 from __future__ import annotations
 
 import re
-import shlex
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,9 +23,11 @@ from flatbuffer_models import ModelBuilder, small_conv_model
 from rena_kws import api
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.devices import catalogue
-from rena_kws.errors import DeviceError, UnavailableError
+from rena_kws.errors import DeviceError, DoesNotFitError, UnavailableError
 from rena_kws.files import locked
 from rena_kws.profilers.base import profiler_for
+from rena_kws.reward import parse_limit
+from rena_kws.search import SearchSettings
 from rena_kws.testing.board_faults import Faults, Wire
 from rena_kws.testing.board_on_pty import BoardOnPty
 from rena_kws.testing.host_board import HostBoard
@@ -233,43 +236,89 @@ iterations = 2
 boot_s = 2
 knock_s = 0.2
 quiet_s = 0.05
-build_command = "cat {{bundle}}/* > {{elf}}"
-flash_command = "{python} -c 'import shutil, sys; shutil.copy(sys.argv[1], \\"flashed\\")' {{elf}}"
+build_command = "tar -cf {{elf}} -C {{bundle}} ."
+flash_command = "cp {{elf}} flashing && mv flashing flashed"
 """
 
 
 class Reflashed:
-    """A board that runs whatever model was built last, as the bench's commands leave it in the file `flashed`."""
+    """A board that starts anew with what the bench's commands left in the file `flashed`."""
 
-    def __init__(self, folder: Path, models: list[ConvertedModel]) -> None:
-        self.folder, self.boards = folder, {model.sha256: HostBoard(model) for model in models}
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.running, self.board = folder, b"", HostBoard(small_conv_model())
 
     def start(self) -> bytes:
-        return b"".join(board.start() for board in self.boards.values())
+        return self.board.start()
 
     def receive(self, data: bytes) -> bytes:
-        text = (self.folder / "flashed").read_text()
-        (board,) = (board for sha256, board in self.boards.items() if sha256 in text)
-        return board.receive(data)
+        flashed = (self.folder / "flashed").read_bytes()
+        if flashed == self.running:
+            return self.board.receive(data)
+        self.running = flashed
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(["tar", "-xf", self.folder / "flashed", "-C", folder], check=True)
+            self.board = HostBoard.of_bundle(Path(folder), "kws_model")
+        return self.start()
 
 
-def test_a_bench_puts_each_model_on_the_board(model: ConvertedModel, tmp_path: Path) -> None:
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Path]:
+    """A bench file, with its board on a pty."""
+    with BoardOnPty(Wire(Reflashed(tmp_path))) as port:
+        path = tmp_path / "bench.toml"
+        path.write_text(BENCH.format(port=port))
+        yield path
+
+
+def test_a_bench_puts_each_model_on_the_board(model: ConvertedModel, bench: Path) -> None:
     builder = ModelBuilder()
     x, y = builder.tensor((1, 16), scale=0.1), builder.tensor((1, 16), scale=0.1)
     builder.op("RELU", [x], [y])
     other = ConvertedModel("tflite", builder.build([x], [y]), "relu")
-    with BoardOnPty(Wire(Reflashed(tmp_path, [model, other]))) as port:
-        bench = tmp_path / "bench.toml"
-        bench.write_text(BENCH.format(port=port, python=shlex.quote(sys.executable)))
-        for each, values in ((model, 5), (other, 16), (model, 5)):
-            measurement = api.profile(each, f"serial:{bench}#desk")
-            assert measurement.environment["outputs"].startswith(f"all {values} as")
-            assert measurement.device == f"serial:{bench}#desk"
-        text = bench.read_text()
-        for step, command in (("build_command", "false"), ("flash_command", "echo no probe found >&2; exit 3")):
-            bench.write_text(re.sub(rf"{step} = .*", f'{step} = "{command} {{elf}}"', text))
-            with pytest.raises(DeviceError, match=f"the bench's {step} failed with status"):
-                api.profile(model, f"serial:{bench}")
+    for each, values in ((model, 5), (other, 16), (model, 5)):
+        measurement = api.profile(each, f"serial:{bench}#desk")
+        assert measurement.environment["outputs"].startswith(f"all {values} as")
+        assert measurement.device == f"serial:{bench}#desk"
+
+
+@pytest.mark.parametrize(
+    ("step", "command", "error", "message"),
+    [
+        ("build_command", "false", DeviceError, "the bench's build_command failed with status 1: no message"),
+        ("build_command", "true", DeviceError, "the bench's build_command succeeded and made no {elf}"),
+        ("build_command", "echo region FLASH overflowed by 9 bytes; false", DoesNotFitError, "small does not fit the"),
+        ("flash_command", "echo Error: no probe >&2; exit 3", DeviceError, "failed with status 3: Error: no probe"),
+        ("flash_command", "sleep 9", DeviceError, "the bench's flash_command took longer than flash_s = 1 s"),
+    ],
+)
+def test_what_goes_wrong_on_a_bench_is_one_line(
+    step: str, command: str, error: type[Exception], message: str, model: ConvertedModel, bench: Path
+) -> None:
+    text = re.sub(rf"{step} = .*", f'{step} = "{command} # {{elf}}"', bench.read_text())
+    bench.write_text(text + ("flash_s = 1\n" if "sleep" in command else ""))
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        api.profile(model, f"serial:{bench}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_search_on_a_real_port(bench: Path, tmp_path: Path) -> None:
+    """Every candidate is built, flashed, measured over the line and compared; two workers take turns at the board."""
+    rng = np.random.default_rng(0)
+    split = np.repeat(["train", "validation", "test"], [40, 16, 16])
+    labels = np.arange(len(split)) % 2
+    audio = rng.standard_normal((len(split), 16_000)).astype(np.float32) * (0.02 + 0.2 * labels[:, None])
+    np.savez(tmp_path / "noise.npz", x=audio, y=labels, labels=np.array(["faint", "loud"]), split=split)
+    settings = SearchSettings(
+        device=f"serial:{bench}", dataset=f"arrays:{tmp_path / 'noise.npz'}", trials=3, minutes=None, workers=2, seed=1,
+        limits=(parse_limit("latency_ms=1000"),), trial_clips=300, final_clips=600,
+    )  # fmt: skip
+    result, folder = api.search(settings, tmp_path / "run")
+    measurement = result.outcome.measurement
+    assert measurement is not None and measurement.how == "measured"
+    assert measurement.environment["outputs"].startswith("all ")
+    assert len(result.trials) == 3 and all(trial.evaluation.status == "ok" for trial in result.trials)
+    assert (folder / "report.html").exists()
 
 
 def test_there_is_a_profiler_for_it() -> None:

@@ -120,7 +120,7 @@ class Link:
         Raises `Silence` when nothing comes for `silence_s`, `BadReply` for a reply without an end.
         """
         self.received.clear()
-        until = self.clock() + _PATIENCE * silence_s
+        until = min(self.clock() + _PATIENCE * silence_s, self.deadline)
         sent = command + END_OF_COMMAND
         self._write(sent.encode("ascii"))
         lines: list[str] = []

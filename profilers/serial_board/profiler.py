@@ -11,7 +11,7 @@ import importlib.util
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,15 @@ from rena_kws.devices.description import Device
 from rena_kws.errors import DeviceError, ModelError, UnavailableError
 from rena_kws.files import locked
 from rena_kws.profilers.base import Profiler, batch_of
+from rena_kws.profilers.serial_board.flash import flash
 from rena_kws.profilers.serial_board.protocol import DECIMALS, Window
 from rena_kws.profilers.serial_board.reference import reference_of
 
+if TYPE_CHECKING:
+    from rena_kws.profilers.serial_board.session import Identity, Session
+
 _HALF_A_DIGIT = 0.5 * 10.0**-DECIMALS
+_CLOCK_TOLERANCE = 1.02
 _QUEUE_S = 1500.0
 """How long a process waits for others of this computer that use the same board."""
 
@@ -41,7 +46,6 @@ class SerialBoardProfiler(Profiler):
         if reason := self.unavailable():
             raise UnavailableError(reason)
         from rena_kws.firmware.toolchain import cache_dir
-        from rena_kws.profilers.serial_board.flash import flash
 
         bench = read_bench(device.name)
         network = _Network.of(model)
@@ -55,7 +59,7 @@ class SerialBoardProfiler(Profiler):
     def _measure(
         self, model: ConvertedModel, network: _Network, device: Device, bench: Bench, batch: NDArray[Any]
     ) -> Measurement:
-        from rena_kws.profilers.serial_board.link import Link
+        from rena_kws.profilers.serial_board.link import Link  # pyserial, which may be missing
         from rena_kws.profilers.serial_board.session import BAUDS, Session
 
         deadline = time.monotonic() + bench.limit_s
@@ -68,10 +72,9 @@ class SerialBoardProfiler(Profiler):
             printed = _printed(model, network, bench, [windows[0], *others])
             samples_ms = tuple(window.latency_us / 1e3 for window in windows)
             latency_ms = float(np.median(samples_ms))
-            emulated = session.identity.vendor.startswith("emulated")
             return Measurement(
                 device=device.name,
-                how="emulated" if emulated else "measured",
+                how="emulated" if _is_emulated(session.identity) else "measured",
                 latency_ms=latency_ms,
                 outputs=network.outputs(printed),
                 samples_ms=samples_ms,
@@ -149,7 +152,12 @@ def _printed(model: ConvertedModel, network: _Network, bench: Bench, windows: li
     return np.array([window.results for window in windows], np.float64)
 
 
-def _environment(session: Any, windows: list[Window]) -> dict[str, str]:
+def _is_emulated(identity: Identity) -> bool:
+    """An emulated board behind a port says so in its name; its time is the emulator's."""
+    return identity.vendor.startswith("emulated")
+
+
+def _environment(session: Session, windows: list[Window]) -> dict[str, str]:
     identity, bench, link = session.identity, session.bench, session.link
     notes = {
         "board": identity.vendor,
@@ -164,6 +172,8 @@ def _environment(session: Any, windows: list[Window]) -> dict[str, str]:
         notes["device"] = bench.board
     if link.echoes:
         notes["echo"] = "the board repeats what it is sent"
+    if session.clock_rate > _CLOCK_TOLERANCE and not _is_emulated(identity):
+        notes["clock"] = f"{session.clock_rate:.2f} times as fast as this computer's: what it calls µs are none"
     if session.troubles:
         notes["troubles"] = "; ".join(session.troubles)
     return notes

@@ -32,4 +32,4 @@ def harness_sources(firmware: Firmware, model: ConvertedModel) -> Mapping[str, s
 
 def _filled_in(text: str, firmware: Firmware, model: ConvertedModel) -> str:
     text = text.replace('#define KWS_HARNESS_SHA256 ""', f'#define KWS_HARNESS_SHA256 "{model.sha256}"')
-    return renamed(text.replace('"kws.h"', f'"{firmware.name}.h"'), firmware.name)
+    return renamed(text, firmware.name).replace('"kws.h"', f'"{firmware.name}.h"')  # last: the name may begin with kws_

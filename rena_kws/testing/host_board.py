@@ -6,12 +6,13 @@ import ctypes
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any, Protocol
 
 from rena_kws.artifacts import ConvertedModel
-from rena_kws.firmware.emit import generate
+from rena_kws.firmware.emit import generate, renamed
 from rena_kws.firmware.emit_harness import harness_sources
 from rena_kws.firmware.toolchain import compile_host_library
 
@@ -38,9 +39,20 @@ class HostBoard:
 
     def __init__(self, model: ConvertedModel, clock_us: Callable[[], int] = real_clock_us) -> None:
         firmware = generate(model, "kws")
+        self._load({**firmware.sources, **harness_sources(firmware, model)}, "kws", clock_us)
+
+    @classmethod
+    def of_bundle(cls, folder: Path, name: str, clock_us: Callable[[], int] = real_clock_us) -> HostBoard:
+        """The same of an exported bundle's files."""
+        board = cls.__new__(cls)
+        files = [path for path in folder.iterdir() if path.suffix in (".c", ".h") and path.name.startswith(name)]
+        board._load({path.name: path.read_text(encoding="utf-8") for path in files}, name, clock_us)
+        return board
+
+    def _load(self, bundle: Mapping[str, str], name: str, clock_us: Callable[[], int]) -> None:
         glue = resources.files("rena_kws.testing").joinpath("host_board.c").read_text(encoding="utf-8")
-        sources = {**firmware.sources, **harness_sources(firmware, model), "host_board.c": glue}
-        del sources["kws_board.c"]
+        sources = {**bundle, "host_board.c": renamed(glue, name)}
+        del sources[f"{name}_board.c"]
         # memcpy and its kin are this process's own. A copy, since a library that is loaded twice has one state.
         built = compile_host_library(sources, libc=False)
         with tempfile.TemporaryDirectory(prefix="rena-kws-board-", ignore_cleanup_errors=True) as folder:
