@@ -27,7 +27,7 @@ from rena_kws.errors import DeviceError, DoesNotFitError, UnavailableError
 from rena_kws.files import locked
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward import parse_limit
-from rena_kws.search import SearchSettings
+from rena_kws.search import Progress, SearchSettings
 from rena_kws.testing.board_faults import Faults, Wire
 from rena_kws.testing.board_on_pty import BoardOnPty
 from rena_kws.testing.host_board import HostBoard
@@ -112,6 +112,23 @@ def test_a_board_is_measured(firmware: HostBoard, model: ConvertedModel) -> None
     notes = measurement.environment
     assert notes["outputs"].startswith("all 15 as the same C on this computer") and notes["board"] == "rena-kws"
     assert (notes["baud"], notes["device"]) == ("115200", "nucleo-l4r5zi")
+
+
+FAULTS = {
+    "echo and stale bytes": Faults(echo=True, stale=b"\xffm-ready\r\nm-resu"),
+    "a byte lost each way": Faults(lost_to_board=frozenset([60]), lost_to_host=frozenset([1200])),
+    "half a line": Faults(cut=frozenset([1300])),
+    "a reset and noise": Faults(resets=frozenset([1300]), boot_s=0.3, noise_to_host={1000: b"\xff" * 9}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_on_a_real_terminal_are_lived_with(fault: str, firmware: HostBoard, model: ConvertedModel) -> None:
+    with BoardOnPty(Wire(firmware, FAULTS[fault], 115200)) as port:
+        measurement = api.profile(model, f"serial:{port}?{QUICK}&reply_s=1&infer_s=1", INPUTS)
+    assert measurement.environment["outputs"].startswith("all 15 as")
+    assert ("echo" in measurement.environment) == ("echo" in fault)
+    assert ("troubles" in measurement.environment) == ("echo" not in fault)
 
 
 def test_outputs_that_differ_are_told(firmware: HostBoard, model: ConvertedModel) -> None:
@@ -246,11 +263,14 @@ class Reflashed:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.running, self.board = folder, b"", HostBoard(small_conv_model())
+        self.dead = False
 
     def start(self) -> bytes:
         return self.board.start()
 
     def receive(self, data: bytes) -> bytes:
+        if self.dead:
+            return b""
         flashed = (self.folder / "flashed").read_bytes()
         if flashed == self.running:
             return self.board.receive(data)
@@ -262,9 +282,14 @@ class Reflashed:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Path]:
+def flashed(tmp_path: Path) -> Reflashed:
+    return Reflashed(tmp_path)
+
+
+@pytest.fixture
+def bench(flashed: Reflashed, tmp_path: Path) -> Iterator[Path]:
     """A bench file, with its board on a pty."""
-    with BoardOnPty(Wire(Reflashed(tmp_path))) as port:
+    with BoardOnPty(Wire(flashed)) as port:
         path = tmp_path / "bench.toml"
         path.write_text(BENCH.format(port=port))
         yield path
@@ -302,18 +327,28 @@ def test_what_goes_wrong_on_a_bench_is_one_line(
 
 
 @pytest.mark.slow
-def test_a_search_on_a_real_port(bench: Path, tmp_path: Path) -> None:
-    """Every candidate is built, flashed, measured over the line and compared; two workers take turns at the board."""
+def test_a_search_on_a_port_outlives_its_board(bench: Path, flashed: Reflashed, tmp_path: Path) -> None:
+    """Every candidate is built, flashed, measured over the line and compared; two workers take turns at the board.
+
+    When the board dies the search ends with its message, and goes on where it was once the board is back.
+    """
     rng = np.random.default_rng(0)
     split = np.repeat(["train", "validation", "test"], [40, 16, 16])
     labels = np.arange(len(split)) % 2
-    audio = rng.standard_normal((len(split), 16_000)).astype(np.float32) * (0.02 + 0.2 * labels[:, None])
+    audio = rng.uniform(-1, 1, (len(split), 16_000)).astype(np.float32) * (0.1 + 0.5 * labels[:, None])
     np.savez(tmp_path / "noise.npz", x=audio, y=labels, labels=np.array(["faint", "loud"]), split=split)
     settings = SearchSettings(
         device=f"serial:{bench}", dataset=f"arrays:{tmp_path / 'noise.npz'}", trials=3, minutes=None, workers=2, seed=1,
         limits=(parse_limit("latency_ms=1000"),), trial_clips=300, final_clips=600,
     )  # fmt: skip
-    result, folder = api.search(settings, tmp_path / "run")
+
+    def kill_the_board(progress: Progress) -> None:
+        flashed.dead = progress.trials >= 1
+
+    with pytest.raises(DeviceError, match=r"silent|stopped answering"):
+        api.search(settings, tmp_path / "run", watch=kill_the_board)
+    flashed.dead = False
+    result, folder = api.search(settings, tmp_path / "run", resume=True)
     measurement = result.outcome.measurement
     assert measurement is not None and measurement.how == "measured"
     assert measurement.environment["outputs"].startswith("all ")

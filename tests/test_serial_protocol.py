@@ -67,6 +67,18 @@ def test_names() -> None:
         assert protocol.name([line]) is None
 
 
+def test_what_a_board_says_of_itself() -> None:
+    assert protocol.profile(["m-profile-[x y]", "m-model-[kws01]"]) == ("x y", "kws01")
+    assert protocol.profile(["e-[Unknown command: profile]"]) == (None, None)
+    assert protocol.sha256(["help", f"m-sha256-[{'0a' * 32}]"]) == "0a" * 32
+    assert protocol.sha256(["help"]) is None
+    with pytest.raises(BadReply, match="m-profile"):
+        protocol.profile(["m-name-dut-[x]"])
+    for line in ("m-name-dut-[x]", f"m-sha256-[{'0a' * 31}]", f"m-sha256-[{'0?' * 32}]"):
+        with pytest.raises(BadReply, match="damaged or foreign"):
+            protocol.sha256([line])
+
+
 def test_a_buffer_is_read_from_several_lines() -> None:
     assert protocol.buffer(["m-buffer-00-ff", "m-buffer-10", ""]) == b"\0\xff\x10"
     assert protocol.buffer(["e-[Unknown command: db]"]) is None

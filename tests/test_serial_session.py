@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
 
@@ -9,14 +10,18 @@ import numpy as np
 import pytest
 from flatbuffer_models import small_conv_model
 
+from rena_kws.convert.evaluate_int8 import dequantise
 from rena_kws.devices.bench import Bench
 from rena_kws.errors import DeviceError
+from rena_kws.firmware.emit import generate
 from rena_kws.profilers.serial_board.link import Link
 from rena_kws.profilers.serial_board.protocol import Window
+from rena_kws.profilers.serial_board.reference import reference_of
 from rena_kws.profilers.serial_board.session import ATTEMPTS, BAUDS, Session
 from rena_kws.testing.board_faults import FAULTLESS, Faults, Wire
 from rena_kws.testing.board_on_pty import VirtualPort, VirtualTime
 from rena_kws.testing.host_board import BoardFirmware, HostBoard
+from rena_kws.testing.public_firmware import PublicFirmware
 
 TICK_US = 1000
 BENCH = Bench("virtual", window_s=TICK_US / 1e6, iterations=10)
@@ -30,9 +35,27 @@ def board() -> HostBoard:
     return HostBoard(small_conv_model(), lambda: next(ticks))
 
 
+@pytest.fixture(scope="module", params=["harness", "public firmware"])
+def firmware(request: pytest.FixtureRequest, board: HostBoard) -> BoardFirmware:
+    """Our harness, and a firmware with the ways of the public one; both compute the same."""
+    if request.param == "harness":
+        return board
+    ticks = iter(range(0, 1 << 62, TICK_US))
+    return PublicFirmware(len(INPUT), computed, lambda: next(ticks))
+
+
+@functools.cache
+def computed(data: bytes) -> tuple[float, ...]:
+    """What the model computes on this computer."""
+    model = small_conv_model()
+    port = generate(model).outputs[0]
+    outputs = reference_of(model, np.frombuffer(data, np.int8).reshape(1, 8, 6, 1)).outputs
+    return tuple(float(f"{value:.3f}") for value in dequantise(outputs, port.scale, port.zero_point).ravel())
+
+
 @pytest.fixture(scope="module")
-def expected(board: HostBoard) -> tuple[float, ...]:
-    return hold(board)[1][0].results
+def expected() -> tuple[float, ...]:
+    return computed(INPUT)
 
 
 def hold(
@@ -59,14 +82,14 @@ def test_a_session_without_faults(board: HostBoard) -> None:
 
 
 @pytest.mark.parametrize("baud", BAUDS)
-def test_the_boards_rate_is_found(baud: int, board: HostBoard, expected: tuple[float, ...]) -> None:
-    session, windows = hold(board, baud=baud)
+def test_the_boards_rate_is_found(baud: int, firmware: BoardFirmware, expected: tuple[float, ...]) -> None:
+    session, windows = hold(firmware, baud=baud)
     assert session.identity.baud == baud
     assert windows[0].results == expected
 
 
-def test_a_board_that_echoes(board: HostBoard, expected: tuple[float, ...]) -> None:
-    session, windows = hold(board, Faults(echo=True))
+def test_a_board_that_echoes(firmware: BoardFirmware, expected: tuple[float, ...]) -> None:
+    session, windows = hold(firmware, Faults(echo=True))
     assert session.link.echoes and windows[0].results == expected and not session.troubles
 
 
@@ -83,19 +106,53 @@ TRANSIENT = {
 
 
 @pytest.mark.parametrize("fault", TRANSIENT)
-def test_a_passing_fault_is_lived_with(fault: str, board: HostBoard, expected: tuple[float, ...]) -> None:
-    _, windows = hold(board, TRANSIENT[fault])
+def test_a_passing_fault_is_lived_with(fault: str, firmware: BoardFirmware, expected: tuple[float, ...]) -> None:
+    _, windows = hold(firmware, TRANSIENT[fault])
     assert [window.results for window in windows] == [expected] * BENCH.windows
     assert sorted(window.latency_us for window in windows)[1] == TICK_US / 10
 
 
-def test_every_single_lost_byte_is_lived_with(board: HostBoard, expected: tuple[float, ...]) -> None:
+def test_every_single_lost_byte_is_lived_with(firmware: BoardFirmware, expected: tuple[float, ...]) -> None:
     """Wherever it is lost: neither the results nor the latency are another."""
     for position in range(0, 1500, 7):
         for faults in (Faults(lost_to_host=frozenset([position])), Faults(lost_to_board=frozenset([position]))):
-            _, windows = hold(board, faults)
+            _, windows = hold(firmware, faults)
             assert [window.results for window in windows] == [expected] * BENCH.windows, position
             assert sorted(window.latency_us for window in windows)[1] == TICK_US / 10, position
+
+
+class BusyPort(VirtualPort):
+    """The board is still busy with what an earlier program asked for: its first replies come late, one by one."""
+
+    def __init__(self, wire: Wire, time: VirtualTime) -> None:
+        super().__init__(wire, time)
+        self.late: list[tuple[float, bytes]] = []
+        self.busy = 3
+
+    def write(self, data: bytes) -> int:
+        before = self.in_waiting
+        written = super().write(data)
+        if self.busy > 0:
+            self.busy -= 1
+            self.late.append((self._time.now_s + 0.5, bytes(self._waiting[before:])))
+            del self._waiting[before:]
+        return written
+
+    def read(self, size: int) -> bytes:
+        while self.late and self.late[0][0] <= self._time.now_s:
+            self._waiting += self.late.pop(0)[1]
+        return super().read(size)
+
+
+def test_late_replies_are_told_from_those_that_were_asked_for(
+    firmware: BoardFirmware, expected: tuple[float, ...]
+) -> None:
+    clock = VirtualTime()
+    link = Link("virtual", BusyPort(Wire(firmware, clock=clock), clock), BENCH.limit_s, clock)
+    session = Session.begin(link, BENCH)
+    assert session.identity.test_set == "kws01"
+    assert (session.identity.sha256 is None) == isinstance(firmware, PublicFirmware)
+    assert session.measure(INPUT)[0].results == expected
 
 
 def every(step: int) -> frozenset[int]:
@@ -126,10 +183,10 @@ LASTING: dict[str, tuple[Faults, str]] = {
 
 
 @pytest.mark.parametrize("fault", LASTING)
-def test_a_lasting_fault_has_a_message(fault: str, board: HostBoard) -> None:
+def test_a_lasting_fault_has_a_message(fault: str, firmware: BoardFirmware) -> None:
     faults, message = LASTING[fault]
     with pytest.raises(DeviceError, match=message) as caught:
-        hold(board, faults)
+        hold(firmware, faults)
     assert "\n" not in str(caught.value) and "virtual" in str(caught.value)
 
 
@@ -206,20 +263,21 @@ def random_faults(rng: random.Random) -> tuple[Faults, bool]:
 
 
 def test_a_thousand_sessions_end_in_a_right_result_or_a_right_message(
-    board: HostBoard, expected: tuple[float, ...]
+    firmware: BoardFirmware, expected: tuple[float, ...]
 ) -> None:
     ended = {"result": 0, "message": 0}
     for seed in range(1000):
         rng = random.Random(seed)
         faults, passes = random_faults(rng)
         try:
-            _, windows = hold(board, faults, rng.choice([None, *BAUDS]))
+            session, windows = hold(firmware, faults, rng.choice([None, *BAUDS]))
         except DeviceError as error:
             assert not passes, f"seed {seed}: {error}"
             assert str(error).startswith("the board on virtual: ") and "\n" not in str(error)
             ended["message"] += 1
         else:
             ended["result"] += 1
+            assert session.identity.sha256 in (None, small_conv_model().sha256), seed
             assert [window.results for window in windows] == [expected] * BENCH.windows, seed
             assert sorted(window.latency_us for window in windows)[1] == TICK_US / 10, seed
     assert ended["result"] > 600 and ended["message"] > 100, ended

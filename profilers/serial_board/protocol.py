@@ -18,6 +18,9 @@ DECIMALS = 3
 """Of printed results."""
 
 _NAME = re.compile(r"m-name-([^\[\]-]+)-\[([^\]]*)\]")
+_PROFILE = re.compile(r"m-profile-\[([^\]]*)\]")
+_MODEL = re.compile(r"m-model-\[([^\]]*)\]")
+_SHA256 = re.compile(r"m-sha256-\[([0-9a-f]{64})\]")
 _LAP = re.compile(r"m-lap-us-(\d+)")
 _RESULTS = re.compile(r"m-results-\[([^\]]*)\]")
 _BUFFER = re.compile(r"m-buffer-([0-9a-f]{2}(?:-[0-9a-f]{2})*)")
@@ -61,15 +64,33 @@ def refusals(lines: Sequence[str]) -> list[str]:
     return [line for line in lines if line.startswith("e-[")]
 
 
-def bracketed(lines: Sequence[str], what: str) -> str | None:
-    """The text of a line `m-WHAT-[text]`, or None."""
-    found = [line[len(what) + 4 : -1] for line in lines if line.startswith(f"m-{what}-[") and line.endswith("]")]
-    return found[-1] if found else None
+def profile(lines: Sequence[str]) -> tuple[str | None, str | None]:
+    """The answer to `profile`: the protocol's version and the test set; None from a firmware that refuses.
+
+    Raises `BadReply` for what answers another command.
+    """
+    version = _matches(_PROFILE, lines)
+    if not version and not refusals(lines):
+        raise BadReply(f"no 'm-profile-[...]' but {_quoted(lines)}")
+    model = _matches(_MODEL, lines)
+    return (version[-1][1] if version else None, model[-1][1] if model else None)
+
+
+def sha256(lines: Sequence[str]) -> str | None:
+    """Our harness's line of `help` that tells its model's sha256; None from firmware that has no such line.
+
+    Raises `BadReply` for what answers another command, or where the line is damaged.
+    """
+    others = [line for line in lines if line.startswith("m-") and not _SHA256.fullmatch(line)]
+    if others:
+        raise BadReply(f"a damaged or foreign line in the reply to 'help': {_quoted(others)}")
+    found = _matches(_SHA256, lines)
+    return found[-1][1] if found else None
 
 
 def name(lines: Sequence[str]) -> tuple[str, str] | None:
     """What the answer to `name` says: the kind of device ("dut" is one under test) and who made it."""
-    matches = [match for line in lines if (match := _NAME.fullmatch(line))]
+    matches = _matches(_NAME, lines)
     return (matches[-1][1], matches[-1][2]) if matches else None
 
 
@@ -97,7 +118,7 @@ def window(lines: Sequence[str], iterations: int, warm_up: int) -> Window:
     """What `infer ITERATIONS WARM_UP` measured. Raises `BadReply` where a line is missing, double or another's."""
     command = f"infer {iterations} {warm_up}"
     _refuse_errors(command, lines)
-    laps = [int(match[1]) for line in lines if (match := _LAP.fullmatch(line))]
+    laps = [int(match[1]) for match in _matches(_LAP, lines)]
     wanted = [f"m-warmup-start-{warm_up}", "m-warmup-done", f"m-infer-start-{iterations}", "m-infer-done"]
     if missing := [line for line in wanted if lines.count(line) != 1]:
         raise BadReply(f"no {missing[0]!r} in the reply to {command!r} but {_quoted(lines)}")
@@ -110,7 +131,7 @@ def window(lines: Sequence[str], iterations: int, warm_up: int) -> Window:
 
 def results(lines: Sequence[str]) -> tuple[float, ...]:
     """The numbers of `m-results-[…]`. Raises `BadReply` where there is no such line, or several, or no numbers."""
-    matches = [match for line in lines if (match := _RESULTS.fullmatch(line))]
+    matches = _matches(_RESULTS, lines)
     if len(matches) != 1:
         raise BadReply(f"one whole 'm-results-[…]' is needed, got {_quoted(lines)}")
     try:
@@ -120,6 +141,10 @@ def results(lines: Sequence[str]) -> tuple[float, ...]:
     if not all(map(math.isfinite, values)):
         raise BadReply(f"results that are no numbers: {_quoted(lines)}")
     return values
+
+
+def _matches(pattern: re.Pattern[str], lines: Sequence[str]) -> list[re.Match[str]]:
+    return [match for line in lines if (match := pattern.fullmatch(line))]
 
 
 def _refuse_errors(command: str, lines: Sequence[str]) -> None:

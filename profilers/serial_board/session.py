@@ -62,16 +62,9 @@ class Session:
         """Find the board: its baud rate and name. Raises `DeviceError` that says what is there instead."""
         session = cls(link, bench)
         baud = session._find()
-        session.identity = Identity(session._name or "", baud)
-        lines = session._attempt("profile", lambda: session._ask("profile"))
-        help_lines = session._attempt("help", lambda: session._ask("help"))
-        session.identity = Identity(
-            session._name or "",
-            baud,
-            protocol.bracketed(lines, "profile"),
-            protocol.bracketed(lines, "model"),
-            protocol.bracketed(help_lines, "sha256"),
-        )
+        profile, test_set = session._attempt("profile", lambda: protocol.profile(session._ask("profile")))
+        sha256 = session._attempt("help", lambda: protocol.sha256(session._ask("help")))
+        session.identity = Identity(session._name or "", baud, profile, test_set, sha256)
         return session
 
     def measure(self, data: bytes) -> list[Window]:
