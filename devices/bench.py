@@ -36,7 +36,7 @@ class Bench:
     inferences; MLPerf Tiny's rule is 5 windows, 10 s, 10 iterations. `reply_s`: how long a reply may pause; `infer_s`:
     how long an inference of unknown duration may take; `boot_s`: how long a reset may take; `knock_s`: how long each
     baud rate is tried; `quiet_s`: a pause that ends what was under way; `flash_s`: how long building and flashing may
-    take; `limit_s`: how long a whole measurement may take, flashing apart.
+    take; `limit_s`: how long the whole measurement of an input may take, flashing apart.
     """
 
     port: str

@@ -68,7 +68,7 @@ class SerialBoardProfiler(Profiler):
             session = Session.begin(link, bench)
             _refuse_other_model(model, session.identity.sha256, bench)
             windows = session.measure(batch[0].tobytes())
-            others = [session.run(sample.tobytes(), 1, 0) for sample in batch[1:]]
+            others = [session.outputs(sample.tobytes()) for sample in batch[1:]]
             printed = _printed(model, network, bench, [windows[0], *others])
             samples_ms = tuple(window.latency_us / 1e3 for window in windows)
             latency_ms = float(np.median(samples_ms))

@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 #ifndef KWS_HARNESS_VENDOR
-#define KWS_HARNESS_VENDOR "rena-kws" /* what the board calls itself: letters, digits, spaces */
+#define KWS_HARNESS_VENDOR "rena-kws" /* the board's name: letters, digits, spaces; an emulator's begins with "emulated" */
 #endif
 #ifndef KWS_HARNESS_TEST_SET
 #define KWS_HARNESS_TEST_SET "kws01" /* MLPerf's runner chooses its inputs by it: kws01, vww01, ad01, ic01, strww01 */
