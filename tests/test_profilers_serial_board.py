@@ -147,9 +147,7 @@ def test_outputs_that_differ_are_told(firmware: HostBoard, model: ConvertedModel
 def test_a_clock_that_is_too_fast_is_told(model: ConvertedModel) -> None:
     """A wrong prescaler, on a real board: then its latency is as wrong."""
     with BoardOnPty(Wire(HostBoard(model, lambda: 3 * real_clock_us()))) as port:
-        notes = api.profile(
-            model, f"serial:{port}?{QUICK}&window_s=0.3&windows=1"
-        ).environment
+        notes = api.profile(model, f"serial:{port}?{QUICK}&window_s=0.3&windows=1").environment
     assert "times as fast as this computer's" in notes["clock"]
 
 
@@ -242,6 +240,7 @@ def test_ports_that_cannot_be_opened(model: ConvertedModel) -> None:
 def tcp_board(firmware: HostBoard) -> Iterator[str]:
     """The board behind a TCP port, as a terminal server or an emulator offers it."""
     server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(30)
     wire = Wire(firmware)
 
     def serve() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +59,25 @@ def test_a_damaged_window_is_refused(find: str, replace: str) -> None:
 def test_energy_mode_is_named() -> None:
     with pytest.raises(BadReply, match="energy mode"):
         protocol.window([line for line in INFER if "lap" not in line], 10, 2)
+
+
+LINE = st.one_of(
+    st.text(st.characters(max_codepoint=127)),
+    st.builds(
+        "".join,
+        st.lists(st.sampled_from([*INFER, "m-lap-us-", "m-results-[", "]", "9" * 5000, "1_0", ",", "-", "e-["])),
+    ),
+)
+
+
+@given(st.lists(LINE))
+def test_whatever_comes_is_read_or_refused(lines: list[str]) -> None:
+    for read in (
+        protocol.name, protocol.profile, protocol.sha256, protocol.buffer, protocol.results, protocol.restarted,
+        lambda lines: protocol.window(lines, 10, 2), lambda lines: protocol.check_load("db 00", lines, True),
+    ):  # fmt: skip
+        with contextlib.suppress(BadReply):
+            read(lines)
 
 
 def test_names() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import random
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from rena_kws.profilers.serial_board.protocol import Window
 from rena_kws.profilers.serial_board.reference import reference_of
 from rena_kws.profilers.serial_board.session import ATTEMPTS, BAUDS, Session
 from rena_kws.testing.board_faults import FAULTLESS, Faults, Wire
-from rena_kws.testing.board_on_pty import VirtualPort, VirtualTime
+from rena_kws.testing.board_on_pty import BoardOnPty, VirtualPort, VirtualTime
 from rena_kws.testing.host_board import BoardFirmware, HostBoard
 from rena_kws.testing.public_firmware import PublicFirmware
 
@@ -281,3 +284,22 @@ def test_a_thousand_sessions_end_in_a_right_result_or_a_right_message(
             assert [window.results for window in windows] == [expected] * BENCH.windows, seed
             assert sorted(window.latency_us for window in windows)[1] == TICK_US / 10, seed
     assert ended["result"] > 600 and ended["message"] > 100, ended
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_sessions_over_a_real_terminal_end_too(firmware: BoardFirmware, expected: tuple[float, ...]) -> None:
+    """The same with pyserial, a pty and real time. A machine that is busy may make a board look slow, never wrong."""
+    for seed in range(60):
+        rng = random.Random(seed)
+        faults = replace(random_faults(rng)[0], boot_s=0.1)
+        baud = rng.choice([None, *BAUDS])
+        with BoardOnPty(Wire(firmware, faults, baud)) as port:
+            bench = replace(BENCH, port=port, reply_s=0.3, infer_s=0.3, boot_s=0.5, knock_s=0.1, quiet_s=0.03)
+            with Link.open(port, BAUDS[0], time.monotonic() + 30) as link:
+                try:
+                    windows = Session.begin(link, bench).measure(INPUT)
+                except DeviceError as error:
+                    assert "\n" not in str(error) and port in str(error), seed
+                else:
+                    assert [window.results for window in windows] == [expected] * bench.windows, seed

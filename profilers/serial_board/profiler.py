@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from rena_kws.devices.bench import Bench, read_bench
 from rena_kws.devices.description import Device
 from rena_kws.errors import DeviceError, ModelError, UnavailableError
 from rena_kws.files import locked
-from rena_kws.profilers.base import Profiler, batch_of
+from rena_kws.profilers.base import Profiler, batch_of, energy_uj
 from rena_kws.profilers.serial_board.flash import flash
 from rena_kws.profilers.serial_board.protocol import DECIMALS, Window
 from rena_kws.profilers.serial_board.reference import reference_of
@@ -50,7 +51,8 @@ class SerialBoardProfiler(Profiler):
         bench = read_bench(device.name)
         network = _Network.of(model)
         batch = batch_of(inputs, network.input_shape, network.input_dtype)
-        key = hashlib.sha256(bench.port.encode()).hexdigest()[:16]
+        port = os.path.realpath(bench.port) if os.path.exists(bench.port) else bench.port
+        key = hashlib.sha256(port.encode()).hexdigest()[:16]
         with locked(cache_dir() / "boards" / key, _QUEUE_S, f"the board on {bench.port}"):
             if bench.flash_command:
                 flash(bench, model)
@@ -78,7 +80,7 @@ class SerialBoardProfiler(Profiler):
                 latency_ms=latency_ms,
                 outputs=network.outputs(printed),
                 samples_ms=samples_ms,
-                energy_uj=_energy_uj(device, latency_ms),
+                energy_uj=energy_uj(device, latency_ms),
                 environment=_environment(session, windows) | {"outputs": network.agreement(printed, model, batch)},
             )
 
@@ -170,6 +172,7 @@ def _environment(session: Session, windows: list[Window]) -> dict[str, str]:
     }
     if bench.board:
         notes["device"] = bench.board
+        notes["energy"] = "an estimate: the datasheet's active current times the latency"
     if link.echoes:
         notes["echo"] = "the board repeats what it is sent"
     if session.clock_rate > _CLOCK_TOLERANCE and not _is_emulated(identity):
@@ -177,9 +180,3 @@ def _environment(session: Session, windows: list[Window]) -> dict[str, str]:
     if session.troubles:
         notes["troubles"] = "; ".join(session.troubles)
     return notes
-
-
-def _energy_uj(device: Device, latency_ms: float) -> float | None:
-    if device.active_current_ma is None or device.supply_v is None:
-        return None
-    return device.active_current_ma * device.supply_v * latency_ms

@@ -21,8 +21,8 @@ _NAME = re.compile(r"m-name-([^\[\]-]+)-\[([^\]]*)\]")
 _PROFILE = re.compile(r"m-profile-\[([^\]]*)\]")
 _MODEL = re.compile(r"m-model-\[([^\]]*)\]")
 _SHA256 = re.compile(r"m-sha256-\[([0-9a-f]{64})\]")
-_LAP = re.compile(r"m-lap-us-(\d+)")
-_RESULTS = re.compile(r"m-results-\[([^\]]*)\]")
+_LAP = re.compile(r"m-lap-us-([0-9]{1,20})")
+_RESULTS = re.compile(r"m-results-\[([-+0-9.eE, ]*)\]")
 _BUFFER = re.compile(r"m-buffer-([0-9a-f]{2}(?:-[0-9a-f]{2})*)")
 
 
