@@ -5,6 +5,7 @@ The board is the harness that `export --harness` writes, with a real network, co
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import serial
 from flatbuffer_models import ModelBuilder, small_conv_model
+from serial.rfc2217 import PortManager
 
 from rena_kws import api
 from rena_kws.artifacts import ConvertedModel
@@ -146,8 +148,8 @@ def test_outputs_that_differ_are_told(firmware: HostBoard, model: ConvertedModel
 
 def test_a_clock_that_is_too_fast_is_told(model: ConvertedModel) -> None:
     """A wrong prescaler, on a real board: then its latency is as wrong."""
-    with BoardOnPty(Wire(HostBoard(model, lambda: 3 * real_clock_us()))) as port:
-        notes = api.profile(model, f"serial:{port}?{QUICK}&window_s=0.3&windows=1").environment
+    with BoardOnPty(Wire(HostBoard(model, lambda: 20 * real_clock_us()))) as port:
+        notes = api.profile(model, f"serial:{port}?{QUICK}&window_s=2&windows=1").environment
     assert "times as fast as this computer's" in notes["clock"]
 
 
@@ -260,6 +262,56 @@ def tcp_board(firmware: HostBoard) -> Iterator[str]:
 def test_a_board_behind_a_socket(tcp_board: str, model: ConvertedModel) -> None:
     measurement = api.profile(model, f"serial:{tcp_board}?{QUICK}", INPUTS[:1])
     assert measurement.environment["baud"] == "none" and measurement.latency_ms > 0
+
+
+class Terminal(serial.Serial):
+    """A pty as a local port: it lacks the modem's lines, which RFC 2217 reports and sets."""
+
+    cts = dsr = ri = cd = False
+
+    def _update_dtr_state(self) -> None:
+        pass
+
+    _update_rts_state = _update_dtr_state
+
+
+@pytest.fixture
+def remote_port(firmware: HostBoard) -> Iterator[str]:
+    """The board's terminal behind a server that speaks RFC 2217: the rate is set over the network."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(30)
+    stop = threading.Event()
+
+    def serve(port: str) -> None:
+        connection, _ = server.accept()
+        with connection, connection.makefile("wb", buffering=0) as back, Terminal(port, timeout=0) as local:
+            manager = PortManager(local, back)
+            connection.settimeout(0.005)
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    local.write(b"".join(manager.filter(connection.recv(4096))))
+                back.write(b"".join(manager.escape(local.read(4096))))
+
+    with BoardOnPty(Wire(firmware, baud=921600)) as port:
+        thread = threading.Thread(target=serve, args=(port,))
+        thread.start()
+        yield f"rfc2217://127.0.0.1:{server.getsockname()[1]}"
+        stop.set()
+        thread.join()
+    server.close()
+
+
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")  # in pyserial 3.5 itself
+def test_a_board_behind_rfc2217(remote_port: str, model: ConvertedModel) -> None:
+    measurement = api.profile(model, f"serial:{remote_port}?{QUICK}", INPUTS[:1])
+    assert measurement.environment["baud"] == "921600"
+    assert measurement.environment["outputs"].startswith("all 5 as")
+
+
+def test_without_pyserial_it_says_what_to_install(model: ConvertedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnavailableError, match="pip install pyserial"):
+        api.profile(model, "serial:COM3")
 
 
 def test_there_is_a_profiler_for_it() -> None:

@@ -64,10 +64,11 @@ class Link:
     def open(cls, port: str, baud: int, deadline: float, wait_s: float = 0.0) -> Link:
         """Open a port for this process alone; a port that is not there is waited for, up to `wait_s`."""
         until = min(deadline, time.monotonic() + wait_s)
+        write_timeout_s = None if port.startswith("rfc2217://") else _WRITE_TIMEOUT_S  # pyserial has none there
         while True:
             try:
                 handle = serial.serial_for_url(
-                    port, baud, timeout=_POLL_S, write_timeout=_WRITE_TIMEOUT_S, exclusive=True
+                    port, baud, timeout=_POLL_S, write_timeout=write_timeout_s, exclusive=True
                 )
                 return cls(port, handle, deadline)
             except (serial.SerialException, OSError, ValueError) as error:
