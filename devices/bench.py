@@ -33,10 +33,11 @@ class Bench:
     `baud`: None tries the usual ones. `board`: what it is, a name from the catalogue. `build_command` makes {elf} from
     the exported C in {bundle}; `flash_command` puts {elf} (or {bundle}) on the board before every measurement; both run
     in a shell in `folder`. `windows` of at least `window_s` and `iterations` inferences are timed, each after `warm_up`
-    inferences; MLPerf Tiny's rule is 5 windows, 10 s, 10 iterations. `reply_s`: how long a reply may pause; `infer_s`:
-    how long an inference of unknown duration may take; `boot_s`: how long a reset may take; `knock_s`: how long each
-    baud rate is tried; `quiet_s`: a pause that ends what was under way; `flash_s`: how long building and flashing may
-    take; `limit_s`: how long the whole measurement of an input may take, flashing apart.
+    inferences; MLPerf Tiny's rule is 10 s, 10 iterations, and one window for each of 5 inputs.
+
+    `reply_s`: how long a reply may pause; `infer_s`: how long an inference of unknown duration may take; `boot_s`: how
+    long a reset may take; `knock_s`: how long each baud rate is tried; `quiet_s`: a pause that ends what was under way;
+    `flash_s`: how long building and flashing may take each; `limit_s`: how long the measurement of an input may take.
     """
 
     port: str
