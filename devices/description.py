@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Kind = Literal["cortex_m", "host"]
+Kind = Literal["cortex_m", "host", "serial"]
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m33", "cortex-m7"]
 Fpu = Literal["none", "single", "double"]
 RegionKind = Literal["ram", "rom", "flash_alias"]
@@ -75,6 +75,8 @@ class Device:
 
     For a Cortex-M all of `core`, `clock_hz`, flash and RAM are given; for the host they are None.
     `uart_interrupt` is the number of the serial port's interrupt, where firmware may receive by it.
+    For a Cortex-M all of `core`, `clock_hz`, flash and RAM are given; for the host they are None. A board on a serial
+    port has no file: its name says where it is, and what it is where that is known (`rena_kws.devices.bench`).
     `active_current_ma` and `supply_v`, where given, allow an estimate of energy. `sources` maps each number's name
     ("clock_hz", "memory.data_miss_cycles") to where it comes from.
     """
@@ -174,7 +176,7 @@ def _refuse(device: str, rule: str, key: str, value: object, allowed: str) -> No
 
 
 def _known_choice(device: Device) -> None:
-    for key, choices in (("kind", get_args(Kind)), ("fpu", get_args(Fpu)), ("uart", get_args(Uart))):
+    for key, choices in (("kind", ("cortex_m", "host")), ("fpu", get_args(Fpu)), ("uart", get_args(Uart))):
         if getattr(device, key) not in choices:
             _refuse(device.name, "known-choice", key, getattr(device, key), ", ".join(choices))
     if device.core is not None and device.core not in get_args(Core):

@@ -96,12 +96,19 @@ def profile_image(image: str | Path, device: str, **what: Any) -> Measurement:
 
 
 def export(
-    run_or_model: ModelLike, format: str, out: str | Path, name: str = "kws_model", optimize: Optimize | None = None
+    run_or_model: ModelLike,
+    format: str,
+    out: str | Path,
+    name: str = "kws_model",
+    optimize: Optimize | None = None,
+    harness: bool = False,
 ) -> Path:
     """Write a run's winner, or a model file, as a bundle of `format` into the folder `out` → the folder.
 
-    `optimize`: what firmware is generated for, as in `profile`.
+    For formats with firmware: `optimize` is what it is generated for, as in `profile`; `harness` adds what makes a
+    board with a UART a device to profile on.
     """
+    from rena_kws.export.base import FirmwareOptions
     from rena_kws.export.manifest import Manifest
 
     exporter = registry.load("exporters", format)
@@ -113,7 +120,8 @@ def export(
     ):
         source = Path(source) / "winner" / "model.onnx"
     model, manifest = _with_manifest(source)
-    exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name, optimize)
+    options = FirmwareOptions(optimize, harness)
+    exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name, options)
     return Path(out)
 
 

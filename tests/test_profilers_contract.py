@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from rena_kws.artifacts import ConvertedModel, Measurement
 from rena_kws.devices import catalogue
 from rena_kws.errors import DoesNotFitError, ModelError, UnavailableError
 from rena_kws.profilers.base import batch_of, profiler_for
+from rena_kws.testing.board_faults import Wire
+from rena_kws.testing.board_on_pty import BoardOnPty
+from rena_kws.testing.host_board import HostBoard
 from rena_kws.testing.profiler_contract import FakeProfiler, ProfilerCase, ProfilerContract
 
 Reference = Callable[..., Path]
@@ -73,6 +77,24 @@ class TestCpuWithOnnxRuntime(ProfilerContract):
         return ProfilerCase(profiler_for(device), device, model, inputs, expected, "measured", tolerance=1e-5)
 
 
+@pytest.fixture(scope="module")
+def port(reference: Reference) -> Iterator[str]:
+    """The harness with the reference model, compiled for this computer, behind a pseudo-terminal."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no pseudo-terminals")
+    with BoardOnPty(Wire(HostBoard(ConvertedModel("tflite", reference(*KWS).read_bytes())))) as port:
+        yield port
+
+
+class TestSerialBoard(ProfilerContract):
+    @pytest.fixture
+    def case(self, reference: Reference, port: str) -> ProfilerCase:
+        device = catalogue.get(f"serial:{port}?window_s=0.01&iterations=2&quiet_s=0.02")
+        data, inputs = reference(*KWS).read_bytes(), kws_inputs(reference, 3)
+        model = ConvertedModel("tflite", data)
+        return ProfilerCase(profiler_for(device), device, model, inputs, tflm_outputs(data, inputs), "measured")
+
+
 def onnx_matmul(weights: Any) -> bytes:
     """An ONNX model with a free batch that multiplies its input by `weights`."""
     import onnx
@@ -92,7 +114,7 @@ def onnx_matmul(weights: Any) -> bytes:
 
 
 def test_every_registered_profiler_is_one_and_every_device_has_one() -> None:
-    assert {"cortex_m", "cpu"} <= set(registry.names("profilers"))
+    assert {"cortex_m", "cpu", "serial_board"} <= set(registry.names("profilers"))
     for name in catalogue.names():
         device = catalogue.get(name)
         assert profiler_for(device) is profiler_for(device)

@@ -15,9 +15,10 @@ import numpy as np
 from rena_kws.artifacts import LayerCost, Measurement
 from rena_kws.devices.description import Device
 from rena_kws.errors import CandidateError, ModelError
+from rena_kws.profilers.base import energy_uj
 from rena_kws.profilers.cortex_m.emulator import Emulator, Place, Run
 from rena_kws.profilers.cortex_m.image import Image, read_image
-from rena_kws.profilers.cortex_m.profiler import energy_uj, environment
+from rena_kws.profilers.cortex_m.profiler import environment
 from rena_kws.profilers.cortex_m.records import Counters
 
 _FUNCTIONS_SHOWN = 40

@@ -20,7 +20,7 @@ from rena_kws.artifacts import ConvertedModel, Firmware, LayerCost, Measurement,
 from rena_kws.devices.description import Device, MemoryPath
 from rena_kws.errors import CandidateError, DoesNotFitError, ModelError, UnavailableError
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, Toolchain, ZigToolchain
-from rena_kws.profilers.base import Profiler, batch_of
+from rena_kws.profilers.base import Profiler, batch_of, energy_uj
 from rena_kws.profilers.cortex_m import result_cache
 from rena_kws.profilers.cortex_m.cores import uncertainty
 from rena_kws.profilers.cortex_m.emulator import Emulator, check
@@ -257,9 +257,3 @@ def _check_fit(image: Image, firmware: Firmware, device: Device, chip: _Chip, st
 def _outputs(port: Port, outputs: Sequence[bytes]) -> NDArray[Any]:
     values = np.frombuffer(b"".join(outputs), np.dtype(port.dtype))
     return values.reshape(len(outputs), *port.shape[1:])
-
-
-def energy_uj(device: Device, latency_ms: float) -> float | None:
-    if device.active_current_ma is None or device.supply_v is None:
-        return None
-    return device.active_current_ma * device.supply_v * latency_ms

@@ -1,4 +1,4 @@
-"""rena-kws devices: what models can be measured on."""
+"""rena-kws devices: what models can be measured on, boards that are plugged in included."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from rena_kws.cli.output import print_json, table
     from rena_kws.devices import catalogue
+    from rena_kws.profilers.serial_board.usb import boards_on_usb
 
-    devices = [catalogue.get(name) for name in ([arguments.device] if arguments.device else catalogue.names())]
+    if arguments.device:
+        devices = [catalogue.get(arguments.device)]
+    else:
+        devices = [*map(catalogue.get, catalogue.names()), *boards_on_usb()]
     if arguments.json:
         print_json(devices[0].as_json() if arguments.device else {d.name: d.as_json() for d in devices})
         return

@@ -16,13 +16,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--name", default="kws_model", metavar="PREFIX", help="prefix of every C symbol (default: %(default)s)"
     )
     add_optimize(parser)
+    parser.add_argument(
+        "--harness", action="store_true", help="with C: also what makes a board with a UART a device to profile on"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> None:
     from rena_kws.api import export
 
-    folder = export(arguments.source, arguments.format, arguments.out, arguments.name, arguments.optimize)
+    folder = export(
+        arguments.source, arguments.format, arguments.out, arguments.name, arguments.optimize, arguments.harness
+    )
     files = sorted(path.name for path in folder.iterdir())
     if arguments.json:
         print_json({"folder": str(folder), "files": files})

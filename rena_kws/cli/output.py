@@ -9,6 +9,9 @@ from typing import Any
 
 from rena_kws.artifacts import Measurement
 
+_TOLD = ("ended", "printed", "board", "windows", "outputs", "clock", "troubles")
+"""The notes of an environment that people should see without asking."""
+
 
 def add_optimize(parser: argparse.ArgumentParser) -> None:
     """--optimize, for commands that generate firmware."""
@@ -55,9 +58,7 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
         )  # the size of what was linked, or the file's
     if measurement.energy_uj is not None:
         lines.append(f"  energy {measurement.energy_uj:,.1f} µJ (estimated)")
-    for note in ("ended", "printed"):
-        if note in measurement.environment:
-            lines.append(f"  {note}: {measurement.environment[note].strip()}")
+    lines += [f"  {note}: {measurement.environment[note].strip()}" for note in _TOLD if note in measurement.environment]
     if layers and measurement.layers:
         lines.append(layer_table(measurement))
     return "\n".join(lines)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel, Firmware, Measurement
 from rena_kws.devices import catalogue
-from rena_kws.export.base import require_format, write_bundle
+from rena_kws.export.base import FirmwareOptions, require_format, write_bundle
 from rena_kws.export.manifest import FILE_NAME, Manifest
 from rena_kws.firmware.emit import generate
+from rena_kws.firmware.emit_harness import harness_sources
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 from rena_kws.profilers.base import profiler_for
 
@@ -25,24 +26,28 @@ _DEVICE = "cortex-m4"
 _WARNINGS = "-std=c99 -Wall -Wextra -Wpedantic -Wconversion"
 
 
-def export_c(
-    model: ConvertedModel, manifest: Manifest, folder: Path, name: str, optimize: Optimize | None = None
-) -> None:
-    """Write the bundle. Raises `ModelError` for what the generator does not support."""
-    goal = optimize or DEFAULT_OPTIMIZE
+def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str, options: FirmwareOptions) -> None:
+    """Write the bundle; with a harness what a board needs to be profiled over a serial line lies in it too.
+
+    Raises `ModelError` for what the generator does not support.
+    """
+    goal = options.optimize or DEFAULT_OPTIMIZE
     require_format(model, "tflite")
     firmware = generate(model, name, goal)
+    board = harness_sources(firmware, model) if options.harness else {}
     inputs = _test_inputs(firmware)
     device = catalogue.get(_DEVICE)
     measurement = profiler_for(device).optimized_for(goal).profile(model, device, inputs)
     files: dict[str, str | bytes] = dict(firmware.sources)
+    files |= board
     files |= {
         f"{name}_labels.h": _labels(name, manifest),
         "test_vectors.h": _vectors(inputs, measurement.outputs),
         "test.c": _test_program(name),
-        "Makefile": _makefile(firmware),
+        "Makefile": _makefile(firmware) + (_makefile_board(firmware) if options.harness else ""),
         "CMakeLists.txt": _cmake(firmware),
-        "README.md": _readme(firmware, manifest, measurement, goal),
+        "README.md": _readme(firmware, manifest, measurement, goal)
+        + (_readme_board(firmware) if options.harness else ""),
         FILE_NAME: manifest.as_text(),
     }
     write_bundle(folder, files)
@@ -133,11 +138,24 @@ test: test.o lib{firmware.name}.a
 	./test_host
 
 clean:
-	rm -f *.o *.a test_host
+	rm -f *.o *.a test_host board_host
 
 $(OBJECTS) test.o: $(wildcard *.h)
 
 .PHONY: test clean
+"""
+
+
+def _makefile_board(firmware: Firmware) -> str:
+    name = firmware.name
+    return f"""
+# The harness on this machine: it speaks the protocol on its standard streams.
+board: {name}_board.o {name}_harness.o lib{name}.a
+	$(CC) $(CFLAGS) -o board_host $^
+
+{name}_board.o {name}_harness.o: $(wildcard *.h)
+
+.PHONY: board
 """
 
 
@@ -191,6 +209,20 @@ Labels: {labels}
 
 `make test` (or `cmake -B build && cmake --build build && ctest --test-dir build`) runs {TEST_VECTORS} test vectors on
 your computer and compares every value with what the emulated chip computed.
+"""
+
+
+def _readme_board(firmware: Firmware) -> str:
+    name = firmware.name
+    return f"""
+## On a board
+
+`{name}_harness.c` answers the serial protocol of MLPerf Tiny. Add it and the network to a project of your board, write
+the three functions that `{name}_harness.h` asks for, and call `{name}_harness()`; `{name}_board.c` is an example. Then
+
+    rena-kws profile MODEL.tflite --device serial:/dev/ttyACM0
+
+measures on the board, and MLPerf Tiny's own runner can drive it. `make board` builds it for your computer.
 """
 
 

@@ -191,9 +191,9 @@ def _kernel_sources(name: str, families: Sequence[str], folded_shift: int) -> di
                 text = _FOLDED_SHIFT.sub(rf"\1 {folded_shift}", file.read_text(encoding="utf-8"))
                 texts[f"{family}{suffix}"] = text
                 wanted += _INCLUDE.findall(texts[f"{family}{suffix}"])
-    return {f"{name}_{file}": _renamed(text, name) for file, text in sorted(texts.items())}
+    return {f"{name}_{file}": renamed(text, name) for file, text in sorted(texts.items())}
 
 
-def _renamed(text: str, name: str) -> str:
+def renamed(text: str, name: str) -> str:
     prefixes = {"kws_": f"{name}_", "KWS_": f"{name.upper()}_"}
     return re.sub(r"\b(kws_|KWS_)", lambda match: prefixes[match[1]], text)
