@@ -90,6 +90,12 @@ class Chip:
     def sent(self) -> bytes:
         return bytes(self._machine.console.sent)
 
+    def take_sent(self) -> bytes:
+        console = self._machine.console
+        sent = bytes(console.sent)
+        console.sent.clear()
+        return sent
+
     def run(self, start: int, stop: int | None, instructions: int, seconds: float) -> list[Any]:
         end = self._machine.run(start, stop, instructions=instructions, seconds=seconds)
         return [end.why, end.detail, end.pc]

@@ -154,6 +154,10 @@ class Emulator:
         """All that the firmware printed."""
         return bytes(self._ask("sent"))
 
+    def take_sent(self) -> bytes:
+        """What the firmware printed since this was last asked."""
+        return bytes(self._ask("take_sent"))
+
     # Running
 
     def run(self, start: Place | None = None, stop: Place | None = None) -> Run:

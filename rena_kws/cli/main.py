@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "accuracy of a model on a dataset",
     "report": "show a run again",
     "devices": "what models can be measured on",
+    "board": "an emulated board on a terminal or a TCP port",
     "doctor": "what works on this machine, and the command that mends the rest",
     "data": "describe a dataset",
 }
