@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Kind = Literal["cortex_m", "host", "serial"]
+Kind = Literal["cortex_m", "host", "npu", "serial"]
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m33", "cortex-m7"]
 Fpu = Literal["none", "single", "double"]
 RegionKind = Literal["ram", "rom", "flash_alias"]
@@ -176,7 +176,7 @@ def _refuse(device: str, rule: str, key: str, value: object, allowed: str) -> No
 
 
 def _known_choice(device: Device) -> None:
-    for key, choices in (("kind", ("cortex_m", "host")), ("fpu", get_args(Fpu)), ("uart", get_args(Uart))):
+    for key, choices in (("kind", ("cortex_m", "host", "npu")), ("fpu", get_args(Fpu)), ("uart", get_args(Uart))):
         if getattr(device, key) not in choices:
             _refuse(device.name, "known-choice", key, getattr(device, key), ", ".join(choices))
     if device.core is not None and device.core not in get_args(Core):
@@ -187,7 +187,9 @@ def _complete_chip(device: Device) -> None:
     for key in ("core", "clock_hz", "flash_origin", "flash_bytes", "ram_origin", "ram_bytes"):
         given = getattr(device, key) is not None
         if given != (device.kind == "cortex_m"):
-            allowed = "must be given for a cortex_m" if device.kind == "cortex_m" else "must be absent for a host"
+            allowed = (
+                "must be given for a cortex_m" if device.kind == "cortex_m" else f"must be absent for a {device.kind}"
+            )
             _refuse(device.name, "complete-chip", key, getattr(device, key), allowed)
 
 

@@ -193,7 +193,7 @@ def _as_model(model: ModelLike) -> ConvertedModel:
 
 
 def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) -> None:
-    from rena_kws.export.base import write_bundle
+    from rena_kws.export.base import FirmwareOptions, write_bundle
     from rena_kws.export.manifest import FILE_NAME, Manifest
     from rena_kws.firmware.emit import generate
     from rena_kws.report.html import write_html
@@ -214,5 +214,5 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
     named = manifest.named("model.tflite", "model.onnx")
     files: dict[str, str | bytes] = {"model.tflite": model.data, "model.onnx": result.outcome.onnx.data}
     write_bundle(path / "winner", files | {FILE_NAME: named.as_text()})
-    registry.load("exporters", "c")(model, manifest, path / "firmware", "kws_model", None)
+    registry.load("exporters", "c")(model, manifest, path / "firmware", "kws_model", FirmwareOptions())
     write_html(path / "report.html", read_settings(path), result.trials, {**figures, "labels": result.labels})

@@ -84,7 +84,7 @@ class BoundedFirmware:
         uc.mem_map(FLASH, FLASH_BYTES)
         uc.mem_map(RAM, RAM_BYTES)
         uc.mem_map(RETURN, 4096)
-        for segment in self._image.flash:
+        for segment in self._image.load:
             uc.mem_write(segment.address, segment.data)
         for port, values in zip(firmware.inputs, inputs, strict=True):
             uc.mem_write(RAM + port.offset, np.ascontiguousarray(values).tobytes())

@@ -53,9 +53,8 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
         of_it = f", of it {' and '.join(split)}" if split else ""
         lines.append(f"  RAM {measurement.ram_bytes:,} bytes{of_it} ({measurement.how})")
     if measurement.flash_bytes is not None:
-        lines.append(
-            f"  flash {measurement.flash_bytes:,} bytes (measured)"
-        )  # the size of what was linked, or the file's
+        how = "estimated" if measurement.how == "estimated" else "measured"  # what was linked, or the file, has a size
+        lines.append(f"  flash {measurement.flash_bytes:,} bytes ({how})")
     if measurement.energy_uj is not None:
         lines.append(f"  energy {measurement.energy_uj:,.1f} µJ (estimated)")
     lines += [f"  {note}: {measurement.environment[note].strip()}" for note in _TOLD if note in measurement.environment]
