@@ -77,6 +77,44 @@ class TestCpuWithOnnxRuntime(ProfilerContract):
         return ProfilerCase(profiler_for(device), device, model, inputs, expected, "measured", tolerance=1e-5)
 
 
+SWIFTSHADER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
+
+
+class TestGpuWithLiteRt(ProfilerContract):
+    """On SwiftShader, which computes in software what a GPU would."""
+
+    @pytest.fixture(autouse=True)
+    def adapter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        if not SWIFTSHADER.exists():
+            skip_or_fail("SwiftShader is missing (Debian: chromium-common, libvulkan1)")
+        for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+            monkeypatch.setenv(name, str(SWIFTSHADER))
+
+    @pytest.fixture
+    def case(self, reference: Reference) -> ProfilerCase:
+        device = catalogue.get("gpu")
+        data, inputs = reference(*KWS).read_bytes(), kws_inputs(reference, 3)
+        model = ConvertedModel("tflite", data)
+        expected = tflm_outputs(data, inputs)
+        # It computes in floats: a few units on a handful of inputs.
+        return ProfilerCase(profiler_for(device), device, model, inputs, expected, "measured", tolerance=4)
+
+    def test_the_adapter_is_named_and_marked_as_software(self, measurement: Measurement) -> None:
+        assert "SwiftShader" in measurement.environment["adapter"]
+        assert "software" in measurement.environment["troubles"]
+
+
+def test_without_a_gpu_one_line_says_what_to_install(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+        monkeypatch.setenv(name, "/nowhere.json")
+    device = catalogue.get("gpu")
+    with pytest.raises(UnavailableError, match="install its Vulkan driver") as caught:
+        profiler_for(device).profile(ConvertedModel("tflite", reference(*KWS).read_bytes()), device)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UnavailableError, match="no provider for GPUs"):
+        profiler_for(device).profile(ConvertedModel("onnx", onnx_matmul(np.ones((2, 2), np.float32))), device)
+
+
 @pytest.fixture(scope="module")
 def port(reference: Reference) -> Iterator[str]:
     """The harness with the reference model, compiled for this computer, behind a pseudo-terminal."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from rena_kws.artifacts import Measurement
 
-_TOLD = ("ended", "printed", "board", "windows", "outputs", "clock", "troubles")
+_TOLD = ("ended", "printed", "adapter", "board", "windows", "outputs", "clock", "troubles")
 """The notes of an environment that people should see without asking."""
 
 
