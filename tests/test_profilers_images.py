@@ -22,7 +22,7 @@ from rena_kws.profilers.cortex_m.image import Image, Segment, read_image
 from rena_kws.profilers.cortex_m.image_profiler import ImageRun, profile_image
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 
-BOARD = replace(catalogue.get("nucleo-l4r5zi"), uart="stm32_usart_2", uart_origin=0x40008000)
+BOARD = catalogue.get("nucleo-l4r5zi")
 M4 = catalogue.get("cortex-m4")
 HARD_FLOAT = ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp")
 
@@ -274,7 +274,7 @@ def test_places_that_do_not_exist_are_refused(dialogue: Path, tmp_path: Path) ->
     with pytest.raises(ModelError, match=r"image.elf has no function 'infre'; there are infer"):
         profile_image(dialogue, BOARD, ImageRun(region="infre"))
     with pytest.raises(CandidateError, match=r"write of .* at 0x08000000: the memories of raspberry"):
-        profile_image(dialogue, replace(BOARD, name="raspberry", flash_origin=0x10000000), ImageRun())
+        profile_image(dialogue, catalogue.get("raspberry-pi-pico"), ImageRun())
     (tmp_path / "x.elf").write_bytes(b"\x7fELF" + bytes(60))
     with pytest.raises(ModelError, match="no readable ELF"):
         read_image(tmp_path / "x.elf")
