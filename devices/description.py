@@ -62,7 +62,10 @@ class MemoryPath:
 
 @dataclass(frozen=True)
 class Region:
-    """Memory beside the main flash and RAM: further RAM, tightly coupled memory, a boot ROM, an alias of the flash."""
+    """Memory beside the main flash and RAM: further RAM, tightly coupled memory, a boot ROM, an alias of the flash.
+
+    Whole pages of 4096 bytes. A ROM reads as zero; an alias shows the flash, without the memory path's cost.
+    """
 
     kind: RegionKind
     origin: int
@@ -73,7 +76,6 @@ class Region:
 class Device:
     """A device to measure on. `profiler` is the registered name of the profiler that measures it.
 
-    For a Cortex-M all of `core`, `clock_hz`, flash and RAM are given; for the host they are None.
     `uart_interrupt` is the number of the serial port's interrupt, where firmware may receive by it.
     For a Cortex-M all of `core`, `clock_hz`, flash and RAM are given; for the host they are None. A board on a serial
     port has no file: its name says where it is, and what it is where that is known (`rena_kws.devices.bench`).
