@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rena_kws.devices.description import Device
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +44,21 @@ def run(arguments: argparse.Namespace) -> None:
             ],
         )
     )
-    if arguments.device:
-        print("\n".join(f"  {name}: {source}" for name, source in devices[0].sources.items()))
+    if arguments.device and devices[0].sources:
+        rows = [(name, _value(devices[0], name), source) for name, source in devices[0].sources.items()]
+        print("\n" + table(("number", "value", "source"), rows))
+
+
+def _value(device: Device, name: str) -> str:
+    """A number of the description by its dotted name; places and sizes as people write them."""
+    head, _, rest = name.partition(".")
+    if head == "regions":
+        region = device.regions[rest]
+        return f"{region.kind}, {region.origin:#010x}, {region.bytes // 1024:,} kB"
+    value = getattr(device.memory, rest) if rest else getattr(device, name)
+    if head.endswith("origin"):
+        return f"{value:#010x}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _scaled(value: int | None, unit: int) -> int | None:
