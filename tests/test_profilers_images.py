@@ -57,6 +57,17 @@ def test_a_firmware_that_waits_for_input_is_not_waited_for(dialogue: Path) -> No
         profile_image(dialogue, BOARD, ImageRun(region="infer"))
 
 
+def test_firmware_that_runs_for_ever_is_profiled_until_its_budget_is_spent() -> None:
+    source = "volatile int n; __attribute__((noinline)) void work(void) { n++; } int main(void) { for (;;) work(); }"
+    image = build(source)
+    measured = profile_image(image, BOARD, ImageRun(instructions=1_000_000))
+    assert "within its budget of 1000000 instructions" in measured.environment["ended"]
+    assert 1_000_000 <= int(measured.environment["instructions"]) < 1_000_100
+    assert {"main", "work"} <= {layer.name for layer in measured.layers}
+    with pytest.raises(CandidateError, match="never came back from a call of 'main'"):
+        profile_image(image, BOARD, ImageRun(region="main", instructions=100_000))
+
+
 @pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m7"])
 def test_exceptions_are_taken_on_every_core(core: str) -> None:
     device = replace(catalogue.get(core), uart="stm32_usart_2", uart_origin=0x40008000)
