@@ -136,7 +136,7 @@ def _adapted(device: Device, image: Image) -> Device:
     if device.name != device.core:
         return device
     flash, ram = device.flash_origin or 0, device.ram_origin or 0
-    first = min(segment.address for segment in image.load)
+    first = min(segment.address for segment in image.load if not segment.zeroed)
     if not flash <= first < flash + (device.flash_bytes or 0):
         flash = first & ~0xFFFFF
     stack = image.vectors.stack if image.vectors else ram + 4
