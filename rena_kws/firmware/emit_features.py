@@ -74,13 +74,13 @@ extern "C" {{
 #define {upper}_FEATURES_A_FRAME {front_end.shape[1]}
 #define {upper}_FEATURES_SCRATCH_FLOATS {scratch_floats(front_end)}
 
-/* A whole clip to the network's input ({name}_input). The clip's loudness does not matter. */
-void {name}_features(const int16_t samples[{upper}_CLIP_SAMPLES], int8_t *input,
-                     float scratch[{upper}_FEATURES_SCRATCH_FLOATS]);
+/* {upper}_CLIP_SAMPLES samples to the network's input ({name}_input). The clip's loudness does not matter.
+ * scratch: {upper}_FEATURES_SCRATCH_FLOATS floats. */
+void {name}_features(const int16_t *samples, int8_t *input, float *scratch);
 
-/* One window to one frame of it. loudness: 1 divided by the clip's largest sample. */
-void {name}_frame(const int16_t samples[{upper}_WINDOW_SAMPLES], float loudness,
-                  int8_t features[{upper}_FEATURES_A_FRAME], float scratch[{upper}_FEATURES_SCRATCH_FLOATS]);
+/* {upper}_WINDOW_SAMPLES samples to the {upper}_FEATURES_A_FRAME features of one frame. loudness: 1 divided by the
+ * clip's largest sample. */
+void {name}_frame(const int16_t *samples, float loudness, int8_t *features, float *scratch);
 
 #ifdef __cplusplus
 }}
