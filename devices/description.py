@@ -230,9 +230,9 @@ def _regions(device: Device) -> None:
     for name, region in device.regions.items():
         if region.kind not in get_args(RegionKind):
             _refuse(device.name, "known-choice", f"regions.{name}.kind", region.kind, ", ".join(get_args(RegionKind)))
-        if region.origin % 1024 or region.bytes % 1024 or region.bytes <= 0 or not 0 <= region.origin < 2**32:
+        if region.origin % 4096 or region.bytes % 4096 or region.bytes <= 0 or not 0 <= region.origin < 2**32:
             place = (hex(region.origin), region.bytes)
-            _refuse(device.name, "whole-pages", f"regions.{name}", place, "multiples of 1024")
+            _refuse(device.name, "whole-pages", f"regions.{name}", place, "multiples of 4096, the emulator's pages")
 
 
 def _serial_port(device: Device) -> None:

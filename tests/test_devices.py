@@ -113,16 +113,16 @@ def test_cortex_m_is_the_m4_and_an_unknown_name_gets_a_suggestion() -> None:
         ("[sources]", '[regions.x]\nkind = "ram"\n[sources]', "required: regions.x.origin"),
         (
             "[sources]",
-            '[regions.x]\nkind = "tape"\norigin = 0\nbytes = 1024\n[sources]',
+            '[regions.x]\nkind = "tape"\norigin = 0\nbytes = 4096\n[sources]',
             "known-choice: regions.x.kind",
         ),
-        ("[sources]", '[regions.x]\nkind = "ram"\norigin = 1\nbytes = 1024\n[sources]', "whole-pages: regions.x"),
+        ("[sources]", '[regions.x]\nkind = "ram"\norigin = 1\nbytes = 4096\n[sources]', "whole-pages: regions.x"),
         (
             "[sources]",
-            '[regions.x]\nkind = "ram"\norigin = 0x20000000\nbytes = 1024\n[sources]',
+            '[regions.x]\nkind = "ram"\norigin = 0x20000000\nbytes = 4096\n[sources]',
             "memories-apart: regions.x.origin",
         ),
-        ("[sources]", '[regions.x]\nkind = "ram"\norigin = 0\nbytes = 1024\n[sources]', "sourced: regions.x"),
+        ("[sources]", '[regions.x]\nkind = "ram"\norigin = 0\nbytes = 4096\n[sources]', "sourced: regions.x"),
         ("ram_bytes = 262_144", 'ram_bytes = 262_144\nuart = "pl011"', "serial-port: uart_origin = None"),
         (
             "[sources]",

@@ -307,7 +307,7 @@ def test_places_that_do_not_exist_are_refused(dialogue: Path, tmp_path: Path) ->
     with pytest.raises(ModelError, match=r"image.elf has no function 'infre'; there are infer"):
         profile_image(dialogue, BOARD, ImageRun(region="infre"))
     with pytest.raises(CandidateError, match=r"write of .* at 0x08000000: the memories of raspberry"):
-        profile_image(dialogue, replace(BOARD, name="raspberry", flash_origin=0x10000000), ImageRun())
+        profile_image(dialogue, replace(BOARD, name="raspberry", flash_origin=0x10000000, regions={}), ImageRun())
     (tmp_path / "x.elf").write_bytes(b"\x7fELF" + bytes(60))
     with pytest.raises(ModelError, match="no readable ELF"):
         read_image(tmp_path / "x.elf")
