@@ -170,7 +170,7 @@ def _check_fields(name: str, prefix: str, table: Mapping[str, Any], record: type
             _refuse(name, "type", prefix + key, value, expected.removesuffix(" | None"))
     for key in ("title", "kind", "profiler", "origin", "bytes"):
         if key in known and key not in table:
-            _refuse(name, "required", key, None, "must be given")
+            _refuse(name, "required", prefix + key, None, "must be given")
 
 
 def _refuse(device: str, rule: str, key: str, value: object, allowed: str) -> None:

@@ -57,6 +57,17 @@ def test_a_firmware_that_waits_for_input_is_not_waited_for(dialogue: Path) -> No
         profile_image(dialogue, BOARD, ImageRun(region="infer"))
 
 
+def test_firmware_that_runs_for_ever_is_profiled_until_its_budget_is_spent() -> None:
+    source = "volatile int n; __attribute__((noinline)) void work(void) { n++; } int main(void) { for (;;) work(); }"
+    image = build(source)
+    measured = profile_image(image, BOARD, ImageRun(instructions=1_000_000))
+    assert "within its budget of 1000000 instructions" in measured.environment["ended"]
+    assert 1_000_000 <= int(measured.environment["instructions"]) < 1_000_100
+    assert {"main", "work"} <= {layer.name for layer in measured.layers}
+    with pytest.raises(CandidateError, match="never came back from a call of 'main'"):
+        profile_image(image, BOARD, ImageRun(region="main", instructions=100_000))
+
+
 @pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m7"])
 def test_exceptions_are_taken_on_every_core(core: str) -> None:
     device = replace(catalogue.get(core), uart="stm32_usart_2", uart_origin=0x40008000)
@@ -92,6 +103,28 @@ def test_hex_and_binary_run_as_the_elf_they_come_from(dialogue: Path, tmp_path: 
     (tmp_path / "b.hex").write_text(":00000001FE\n")
     with pytest.raises(ModelError, match="no Intel HEX"):
         read_image(tmp_path / "b.hex")
+
+
+def test_initialised_data_is_found_where_the_file_has_it(dialogue: Path, tmp_path: Path) -> None:
+    """Some linkers give a segment of initialised data the address in flash only: then its place in the file tells."""
+    data = bytearray(dialogue.read_bytes())
+    table, size, count = (int.from_bytes(data[at : at + n], "little") for at, n in ((28, 4), (42, 2), (44, 2)))
+    for at in range(table, table + size * count, size):
+        if data[at : at + 4] == b"\1\0\0\0":  # PT_LOAD: p_vaddr becomes p_paddr
+            data[at + 8 : at + 12] = data[at + 12 : at + 16]
+    (tmp_path / "a.elf").write_bytes(data)
+    measured = profile_image(tmp_path / "a.elf", BOARD, ImageRun(region="infer", send=b"i", calls=1))
+    assert measured.environment["printed"].startswith("m-ready 41")
+
+
+def test_zeroed_memory_that_the_board_lacks_is_left_to_the_code_that_uses_it() -> None:
+    image = read_image(build('int main(void) { for (;;) __asm__ volatile("wfi"); }'))
+    odd = replace(image, load=(*image.load, Segment(0x60000000, bytes(64), zeroed=True)))
+    with Emulator(BOARD) as chip:
+        chip.load(odd)
+        assert chip.run().stop.why == "sleep"
+    with Emulator(BOARD) as chip, pytest.raises(CandidateError, match="write of 64 bytes at 0x60000000"):
+        chip.load(replace(odd, load=(Segment(0x60000000, bytes(64)),)))
 
 
 FLOATING = r"""

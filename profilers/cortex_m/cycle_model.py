@@ -98,19 +98,19 @@ def _scoreboard_halves(instructions: Sequence[Instruction], core: CoreTiming) ->
     beside: list[Instruction] = []
     for item in instructions:
         earliest = max((_ready(item, register, ready, produced_by, core) for register in item.reads), default=0)
-        extra = core.right_shift_cycles if item.right_shifted else 0
         earliest = max(earliest, free)
         if earliest > cycle or not _pairs(item, beside, core):
             cycle = max(cycle + bool(beside), earliest)
             beside = []
         conflicts += any(_may_conflict(item, other) for other in beside)
         beside.append(item)
-        occupies = core.cycles[item.kind] + extra
+        occupies = core.cycles[item.kind]
         if item.kind in _MULTIPLE:
             occupies += -(-item.registers // core.registers_per_cycle)
         if occupies > 1:
             free = cycle + occupies
         latency = core.narrow_load_latency if item.narrow_load else core.latency.get(item.kind, 1)
+        latency = max(latency, core.right_shift_latency if item.right_shifted else 1)
         for register in item.writes:
             # A new base address is there a stage before other results.
             early = core.early_cycles if register in item.base_updates else 0

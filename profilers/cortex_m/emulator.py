@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -91,7 +91,9 @@ class Emulator:
         """
         self.image = image
         for segment in image.load:
-            self.write(segment.address, segment.data)
+            # Memory of another board that is only cleared may go unused; code that does use it will fault.
+            with suppress(CandidateError) if segment.zeroed else nullcontext():
+                self.write(segment.address, segment.data)
         vectors = image.vectors
         top = vectors.stack if vectors else (self.device.ram_origin or 0) + (self.device.ram_bytes or 0)
         self.set_register("sp", top)

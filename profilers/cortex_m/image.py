@@ -21,10 +21,11 @@ from rena_kws.errors import ModelError
 
 @dataclass(frozen=True)
 class Segment:
-    """Bytes at an address."""
+    """Bytes at an address. `zeroed`: zeros that are in no file; the start-up code clears what it needs."""
 
     address: int
     data: bytes
+    zeroed: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class Image:
     @cached_property
     def vectors(self) -> Vectors | None:
         """The vector table at the lowest address loaded, where what stands there can be one."""
-        first = min(self.load, key=lambda segment: segment.address)
+        held = [segment for segment in self.load if not segment.zeroed]
+        first = min(held, key=lambda segment: segment.address)
         stack, reset = (int.from_bytes(first.data[at : at + 4], "little") for at in (0, 4))
-        code = any(s.address <= reset - 1 < s.address + len(s.data) for s in self.load)
+        code = any(s.address <= reset - 1 < s.address + len(s.data) for s in held)
         plausible = len(first.data) >= 8 and reset & 1 and code and stack % 4 == 0 and stack >= 0x10000000
         return Vectors(first.address, stack, reset & ~1) if plausible else None
 
@@ -165,15 +167,19 @@ def _segments(elf: ELFFile) -> tuple[Segment, ...]:
     parts = list(elf.iter_segments("PT_LOAD"))
     segments = []
     for section in elf.iter_sections():
-        size, address = section["sh_size"], section["sh_addr"]
+        size, address, offset = section["sh_size"], section["sh_addr"], section["sh_offset"]
         if not section["sh_flags"] & SH_FLAGS.SHF_ALLOC or not size:
             continue
-        zeroed = section["sh_type"] == "SHT_NOBITS"
-        data = bytes(size) if zeroed else section.data()
+        if section["sh_type"] == "SHT_NOBITS":
+            segments.append(Segment(address, bytes(size), zeroed=True))
+            continue
+        data = section.data()
         segments.append(Segment(address, data))
-        part = next((part for part in parts if part.section_in_segment(section)), None)
-        if part is not None and part["p_paddr"] != part["p_vaddr"] and not zeroed:
-            segments.append(Segment(address - part["p_vaddr"] + part["p_paddr"], data))
+        for part in parts:
+            # By its place in the file: linkers disagree on what a segment says of addresses in RAM.
+            if part["p_offset"] <= offset and offset + size <= part["p_offset"] + part["p_filesz"]:
+                stored_at = part["p_paddr"] + offset - part["p_offset"]
+                segments += [Segment(stored_at, data)] if stored_at != address else []
     if elf.num_sections():
         return tuple(segments)
     return tuple(Segment(part["p_paddr"], part.data()) for part in parts if part["p_filesz"])

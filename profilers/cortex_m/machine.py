@@ -110,7 +110,8 @@ class Machine:
 
     def _halves(self, time: int) -> int:
         """The core's count of half cycles at which `now` will be `time`, if the memory adds no more than the share."""
-        return math.ceil(2 * (time - self.tracer.state.memory_cycles) / self._slowdown)
+        core_cycles = (time - int(self.tracer.state.memory_cycles)) / self._slowdown
+        return math.ceil(2 * core_cycles)
 
     def _new_block(self, address: int, size: int, block: counting.Block) -> bool:
         """Work out what a block costs; False where the core lacks one of its instructions."""

@@ -86,6 +86,10 @@ KERNELS = (
     UnitKernel("ALU, dependent", "cortex-m33", _ADDS, 300, f"{_M33}: 1"),
     UnitKernel("loads", "cortex-m33", _LOADS, 300, f"{_M33}: LDR 1 a cycle"),
     UnitKernel("multiply-accumulates", "cortex-m33", _ACCUMULATES, 300, f"{_M33}: 1 through the accumulator"),
+    UnitKernel(
+        "operands shifted right", "cortex-m33", _straight("add r1, r2, r1, asr #1", 200), 400, f"{_M33}: latency 2"
+    ),
+    UnitKernel("SIMD, dependent", "cortex-m33", _straight("sadd16 r1, r1, r2", 200), 400, f"{_M33}: latency 2"),
     UnitKernel("counting loop", "cortex-m33", _COUNT, 1 + 200 + 199 * 3 + 1, f"{_M33}: taken branch 3"),
     UnitKernel("ALU, dependent", "cortex-m7", _ADDS, 300, f"{_M7}: latency 1"),
     UnitKernel("ALU, independent", "cortex-m7", _APART, 150, f"{_M7}: two a cycle"),

@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     image.add_argument("--stop", metavar="PLACE", help="where to end")
     image.add_argument("--base", type=_address, metavar="ADDRESS", help="where a .bin lies")
     image.add_argument("--send", default="", metavar="TEXT", help="what the firmware receives on its serial port")
-    image.add_argument("--instructions", type=int, default=5_000_000_000, metavar="N", help="budget of a run")
-    image.add_argument("--seconds", type=float, default=300, metavar="S", help="budget of a run, real time")
+    image.add_argument("--instructions", type=int, default=2_000_000_000, metavar="N", help="budget of a run")
+    image.add_argument("--seconds", type=float, default=120, metavar="S", help="budget of a run, real time")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -73,6 +73,7 @@ def _profile_model(arguments: argparse.Namespace) -> Measurement:
 
 def _profile_image(arguments: argparse.Namespace) -> Measurement:
     from rena_kws.api import profile_image
+    from rena_kws.cli.progress import status
 
     given = [name for name in ("inputs", "outputs", "optimize") if getattr(arguments, name)]
     if given:
@@ -81,7 +82,8 @@ def _profile_image(arguments: argparse.Namespace) -> Measurement:
         raise ModelError("--call needs --region, the function to call")
     if arguments.calls < 1:
         raise ModelError(f"--calls {arguments.calls}: at least 1 is needed")
-    return profile_image(
+    status(f"running {arguments.model.name}")
+    measurement = profile_image(
         arguments.model,
         arguments.device,
         region=_place(arguments.region),
@@ -94,6 +96,8 @@ def _profile_image(arguments: argparse.Namespace) -> Measurement:
         instructions=arguments.instructions,
         seconds=arguments.seconds,
     )
+    status("")
+    return measurement
 
 
 def _place(text: str | None) -> int | str | None:

@@ -6,6 +6,7 @@ from them, so that `make test` shows on the host, in one command, that the code 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from rena_kws.artifacts import ConvertedModel, Firmware, Measurement
 from rena_kws.devices import catalogue
 from rena_kws.export.base import FirmwareOptions, require_format, write_bundle
+from rena_kws.export.c_front_end import FrontEndFiles, check_functions, front_end_files
 from rena_kws.export.manifest import FILE_NAME, Manifest
 from rena_kws.firmware.emit import generate
 from rena_kws.firmware.emit_harness import harness_sources
@@ -34,19 +36,23 @@ def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str,
     goal = options.optimize or DEFAULT_OPTIMIZE
     require_format(model, "tflite")
     firmware = generate(model, name, goal)
+    front_end = front_end_files(manifest, firmware)
     board = harness_sources(firmware, model) if options.harness else {}
+    c_files = sorted(file for file in {**firmware.sources, **front_end.sources} if file.endswith(".c"))
     inputs = _test_inputs(firmware)
     device = catalogue.get(_DEVICE)
     measurement = profiler_for(device).optimized_for(goal).profile(model, device, inputs)
     files: dict[str, str | bytes] = dict(firmware.sources)
+    files |= front_end.sources
     files |= board
     files |= {
         f"{name}_labels.h": _labels(name, manifest),
-        "test_vectors.h": _vectors(inputs, measurement.outputs),
-        "test.c": _test_program(name),
-        "Makefile": _makefile(firmware) + (_makefile_board(firmware) if options.harness else ""),
-        "CMakeLists.txt": _cmake(firmware),
+        "test_vectors.h": _vectors(inputs, measurement.outputs) + front_end.vectors,
+        "test.c": _test_program(name, front_end),
+        "Makefile": _makefile(name, c_files) + (_makefile_board(firmware) if options.harness else ""),
+        "CMakeLists.txt": _cmake(name, c_files),
         "README.md": _readme(firmware, manifest, measurement, goal)
+        + _readme_front_end(name, front_end)
         + (_readme_board(firmware) if options.harness else ""),
         FILE_NAME: manifest.as_text(),
     }
@@ -85,7 +91,11 @@ def _vectors(inputs: NDArray[Any], outputs: NDArray[Any]) -> str:
     )
 
 
-def _test_program(name: str) -> str:
+def _test_program(name: str, front_end: FrontEndFiles) -> str:
+    has_one = bool(front_end.sources)
+    include = f'#include "{name}_front_end.h"\n' if has_one else ""
+    checks = check_functions(name) if has_one else ""
+    more = "\n    wrong += wrong_features();" if has_one else ""
     return f"""/* SPDX-License-Identifier: MIT-0
  *
  * Runs the test vectors and compares every output. Exit status 0: all equal.
@@ -94,10 +104,10 @@ def _test_program(name: str) -> str:
 #include <string.h>
 
 #include "{name}.h"
-#include "test_vectors.h"
+{include}#include "test_vectors.h"
 
 static unsigned char memory[{name.upper()}_ARENA_BYTES + {name.upper()}_ARENA_ALIGNMENT]; /* C99 has no _Alignas */
-
+{checks}
 int main(void)
 {{
     const uintptr_t unaligned = (uintptr_t)memory % {name.upper()}_ARENA_ALIGNMENT;
@@ -114,26 +124,22 @@ int main(void)
             }}
         }}
     }}
-    printf("%d vectors, %d values differ from the chip\\n", TEST_VECTORS, wrong);
+    printf("%d vectors, %d values differ from the chip\\n", TEST_VECTORS, wrong);{more}
     return wrong != 0;
 }}
 """
 
 
-def _c_files(firmware: Firmware) -> list[str]:
-    return sorted(file for file in firmware.sources if file.endswith(".c"))
-
-
-def _makefile(firmware: Firmware) -> str:
-    return f"""# `make` builds lib{firmware.name}.a, `make test` runs the test vectors on this machine.
+def _makefile(name: str, c_files: Sequence[str]) -> str:
+    return f"""# `make` builds lib{name}.a, `make test` runs the test vectors on this machine.
 CC ?= cc
 CFLAGS ?= -O2 {_WARNINGS}
-OBJECTS = {" ".join(file[:-2] + ".o" for file in _c_files(firmware))}
+OBJECTS = {" ".join(file[:-2] + ".o" for file in c_files)}
 
-lib{firmware.name}.a: $(OBJECTS)
+lib{name}.a: $(OBJECTS)
 	$(AR) rcs $@ $^
 
-test: test.o lib{firmware.name}.a
+test: test.o lib{name}.a
 	$(CC) $(CFLAGS) -o test_host $^
 	./test_host
 
@@ -159,20 +165,20 @@ board: {name}_board.o {name}_harness.o lib{name}.a
 """
 
 
-def _cmake(firmware: Firmware) -> str:
-    files = "\n    ".join(_c_files(firmware))
+def _cmake(name: str, c_files: Sequence[str]) -> str:
+    files = "\n    ".join(c_files)
     return f"""cmake_minimum_required(VERSION 3.13)
-project({firmware.name} C)
+project({name} C)
 
-add_library({firmware.name} STATIC
+add_library({name} STATIC
     {files})
-target_include_directories({firmware.name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
-set_target_properties({firmware.name} PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
+target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
+set_target_properties({name} PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
 
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
     enable_testing()
     add_executable(test_host test.c)
-    target_link_libraries(test_host {firmware.name})
+    target_link_libraries(test_host {name})
     add_test(NAME test_vectors COMMAND test_host)
 endif()
 """
@@ -209,6 +215,20 @@ Labels: {labels}
 
 `make test` (or `cmake -B build && cmake --build build && ctest --test-dir build`) runs {TEST_VECTORS} test vectors on
 your computer and compares every value with what the emulated chip computed.
+"""
+
+
+def _readme_front_end(name: str, front_end: FrontEndFiles) -> str:
+    upper = name.upper()
+    if not front_end.sources:
+        return f"\nThere is no front end in C here: {front_end.reason}.\n"
+    return f"""
+## From sound to words
+
+`{name}_features(samples, {name}_input(arena), scratch)` turns {upper}_CLIP_SAMPLES samples at
+{upper}_SAMPLE_RATE_HZ into the network's input, as training did; `scratch` is {upper}_FEATURES_SCRATCH_FLOATS
+floats of yours. `{name}_frame` does one window at a time. In single precision, so quick where the core has an FPU and
+slow where it has none. The figures above are the network's alone.
 """
 
 

@@ -1,0 +1,193 @@
+"""The front end in C against the one that trains: here and on emulated cores, on recordings and odd sounds."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from rena_kws.artifacts import Port
+from rena_kws.datasets import audio
+from rena_kws.devices import catalogue
+from rena_kws.errors import ModelError
+from rena_kws.firmware.emit_features import features_sources, scratch_floats
+from rena_kws.firmware.toolchain import Target, ZigToolchain, compile_host_library
+from rena_kws.frontend import features
+from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
+from rena_kws.profilers.cortex_m.emulator import Emulator, check
+from rena_kws.profilers.cortex_m.image import read_image
+
+Reference = Callable[..., Path]
+Sound = NDArray[np.int16]
+
+SETTINGS = {
+    "mfcc": FrontEnd(),
+    "mfcc of a search": UNSEEN_VOICES,
+    "log-mel": FrontEnd(kind="log_mel"),
+    "log-mel to Nyquist": FrontEnd(kind="log_mel", high_hz=8000.0, mel_bands=64, fft_size=1024, log_floor=0.1),
+    "8 kHz": FrontEnd(sample_rate_hz=8000, fft_size=256, mel_bands=32, coefficients=13),
+}
+
+
+def port_of(front_end: FrontEnd) -> Port:
+    """An int8 input whose range is that of the features, as a converter would choose it."""
+    low = float(np.log(front_end.log_floor)) * (8 if front_end.kind == "mfcc" else 1)
+    high = 60.0 if front_end.kind == "mfcc" else 8.0
+    scale = (high - low) / 255
+    return Port(0, (1, *front_end.shape), "int8", scale, round(-128 - low / scale))
+
+
+@cache
+def _library(front_end: FrontEnd) -> ctypes.CDLL:
+    return ctypes.CDLL(str(compile_host_library(dict(features_sources(front_end, port_of(front_end), "kws")))))
+
+
+def in_c(front_end: FrontEnd, clip: Sound) -> NDArray[np.int8]:
+    out = np.zeros(front_end.shape, np.int8)
+    scratch = np.zeros(scratch_floats(front_end), np.float32)
+    _library(front_end).kws_features(*(ctypes.c_void_p(a.ctypes.data) for a in (clip, out, scratch)))
+    return out
+
+
+def in_python(front_end: FrontEnd, clip: Sound) -> NDArray[np.int8]:
+    port = port_of(front_end)
+    real = features.compute(front_end, clip[None].astype(np.float32) / 32768)[0]
+    return np.clip(np.round(real / port.scale) + port.zero_point, -128, 127).astype(np.int8)
+
+
+def odd_sounds(front_end: FrontEnd) -> dict[str, Sound]:
+    n = np.arange(front_end.clip_samples)
+    noise = np.random.default_rng(0)
+    impulse = np.zeros(len(n))
+    impulse[len(n) // 3] = 20_000
+    sounds = {
+        "silence": np.zeros(len(n)),
+        "never positive": np.full(len(n), -300),
+        "one step": (n == 100) * 1,
+        "impulse": impulse,
+        "constant": np.full(len(n), 12_345),
+        "Nyquist": 30_000 * (-1.0) ** n,
+        "full-scale square": np.where(n // 20 % 2, 32767, -32768),
+        "clipped noise": np.clip(noise.normal(0, 60_000, len(n)), -32768, 32767),
+        "faint noise": noise.normal(0, 2, len(n)),
+        "tone": 10_000 * np.sin(n * 0.3),
+        "tone after silence": 10_000 * np.sin(n * 0.3) * (n > len(n) // 2),
+    }
+    return {name: sound.astype(np.int16) for name, sound in sounds.items()}
+
+
+def allowed_steps(front_end: FrontEnd, clip: Sound) -> NDArray[np.float64]:
+    """One step; for log-mel more where a band holds next to nothing beside the frame's loudest bin.
+
+    Single precision leaves an error of some 2^-22 of that bin in every other: below it a band is noise, in Python too.
+    """
+    scaled = clip / max(int(clip.max()), 1)
+    frames = np.lib.stride_tricks.sliding_window_view(scaled, front_end.window_samples)[:: front_end.hop_samples]
+    spectrum = np.abs(np.fft.rfft(frames * features.hann_window(front_end), front_end.fft_size))
+    bands = spectrum @ features.mel_weights(front_end).astype(np.float64)
+    error = spectrum.max(axis=1, keepdims=True) * 2.0**-22 * features.mel_weights(front_end).sum(axis=0)
+    floor = front_end.log_floor
+    spread = np.log(bands + error + floor) - np.log(np.maximum(bands - error, 0) + floor)
+    if front_end.kind == "mfcc":
+        spread = np.zeros((len(bands), front_end.coefficients))
+    return 1 + np.floor(spread / port_of(front_end).scale)[..., None]
+
+
+def recordings(reference: Reference, front_end: FrontEnd, count: int | None) -> list[Sound]:
+    files = sorted(reference("datasets", "fsdd").rglob("*.wav"))
+    chosen = files if count is None else files[:: max(1, len(files) // count)][:count]
+    every = audio.SAMPLE_RATE_HZ // front_end.sample_rate_hz
+    clips = (audio.fit(audio.read(file))[::every] for file in chosen)
+    return [np.clip(np.round(clip * 32768), -32768, 32767).astype(np.int16) for clip in clips]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_odd_sounds_come_out_alike(name: str) -> None:
+    front_end = SETTINGS[name]
+    for what, sound in odd_sounds(front_end).items():
+        apart = np.abs(in_c(front_end, sound).astype(int) - in_python(front_end, sound))
+        assert np.all(apart <= allowed_steps(front_end, sound)), f"{what}: {apart.max()} steps apart"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_recordings_come_out_alike(name: str, reference: Reference) -> None:
+    front_end = SETTINGS[name]
+    for clip in recordings(reference, front_end, 30):
+        assert np.abs(in_c(front_end, clip).astype(int) - in_python(front_end, clip)).max() <= 1
+
+
+@pytest.mark.slow
+def test_a_thousand_recordings_come_out_alike(reference: Reference) -> None:
+    for front_end in (SETTINGS["mfcc"], SETTINGS["log-mel"]):
+        clips = recordings(reference, front_end, 1000)
+        assert len(clips) >= 1000
+        apart = [np.abs(in_c(front_end, clip).astype(int) - in_python(front_end, clip)) for clip in clips]
+        assert max(a.max() for a in apart) <= 1
+        assert np.mean([np.mean(a == 0) for a in apart]) > 0.99
+
+
+@hypothesis_settings(max_examples=12)
+@given(
+    kind=st.sampled_from(["mfcc", "log_mel"]),
+    fft_bits=st.integers(8, 10),
+    window_ms=st.integers(5, 16),
+    hop_ms=st.integers(5, 20),
+    bands=st.integers(10, 60),
+    high_hz=st.sampled_from([3000.0, 4000.0, 7600.0, 8000.0]),
+    log_floor=st.sampled_from([1e-6, 1e-3, 0.1]),
+    seed=st.integers(0, 1000),
+)
+def test_any_settings_come_out_alike(
+    kind: str, fft_bits: int, window_ms: int, hop_ms: int, bands: int, high_hz: float, log_floor: float, seed: int
+) -> None:
+    front_end = FrontEnd(
+        kind=kind,  # type: ignore[arg-type]
+        fft_size=1 << fft_bits,
+        window_ms=window_ms,
+        hop_ms=hop_ms,
+        mel_bands=bands,
+        coefficients=min(bands, 12),
+        high_hz=high_hz,
+        log_floor=log_floor,
+        clip_ms=200,
+    )
+    rng = np.random.default_rng(seed)
+    clip = (rng.normal(0, 3000, front_end.clip_samples) * np.linspace(0, 2, front_end.clip_samples)).astype(np.int16)
+    assert np.abs(in_c(front_end, clip).astype(int) - in_python(front_end, clip)).max() <= 1
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m33", "cortex-m0plus"])
+def test_the_emulated_chip_computes_what_this_computer_does(core: str) -> None:
+    front_end = replace(SETTINGS["mfcc"], clip_ms=70)
+    device = catalogue.get(core)
+    target = Target(core, device.dsp, device.flash_origin or 0, device.ram_origin or 0)
+    sources = features_sources(front_end, port_of(front_end), "kws")
+    image = read_image(ZigToolchain().compile(sources, target, entry="kws_features", optimize="speed"))
+    clip = np.random.default_rng(3).normal(0, 4000, front_end.clip_samples).astype(np.int16)
+    samples = device.ram_origin or 0
+    out, scratch = samples + 2 * clip.size, samples + 2 * clip.size + 256
+    with Emulator(device, bare=True) as chip:
+        chip.load(image)
+        chip.write(samples, clip.tobytes())
+        check(chip.call("kws_features", samples, out, scratch).stop, chip, "the front end")
+        found = np.frombuffer(chip.read(out, int(np.prod(front_end.shape))), np.int8).reshape(front_end.shape)
+    assert np.abs(found.astype(int) - in_c(front_end, clip)).max() <= 1
+    assert np.abs(found.astype(int) - in_python(front_end, clip)).max() <= 1
+
+
+def test_what_has_no_c_is_refused() -> None:
+    front_end = SETTINGS["mfcc"]
+    with pytest.raises(ModelError, match="the front end makes 49 x 10 x 1 features, the network reads 1 x 4 of int8"):
+        features_sources(front_end, Port(0, (1, 4), "int8", 1.0, 0), "kws")
+    odd = replace(front_end, fft_size=500)
+    with pytest.raises(ModelError, match="fft_size 500"):
+        features_sources(odd, port_of(odd), "kws")
