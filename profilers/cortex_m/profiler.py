@@ -173,7 +173,7 @@ def environment(device: Device, counters: Counters) -> dict[str, str]:
         "uncertainty": uncertainty(device),
     }
     if device.active_current_ma is not None:
-        notes["energy"] = "an estimate: the datasheet's active current times the latency"
+        notes["energy"] = "an estimate: the board's active current (see its sources) times voltage and latency"
     return notes
 
 
