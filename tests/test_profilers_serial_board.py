@@ -26,6 +26,7 @@ from rena_kws.devices import catalogue
 from rena_kws.errors import DeviceError, UnavailableError
 from rena_kws.files import locked
 from rena_kws.profilers.base import profiler_for
+from rena_kws.profilers.cortex_m.emulated_board import EmulatedBoard
 from rena_kws.testing.board_faults import Faults, Wire
 from rena_kws.testing.board_on_pty import BoardOnPty
 from rena_kws.testing.host_board import HostBoard, real_clock_us
@@ -80,13 +81,24 @@ def only(pattern: str, lines: list[str]) -> str:
     return found
 
 
+@pytest.fixture(scope="module")
+def emulated(model: ConvertedModel) -> Iterator[EmulatedBoard]:
+    board = EmulatedBoard(model, catalogue.get("nucleo-l4r5zi"))
+    yield board
+    board.close()
+
+
 @pytest.mark.parametrize("baud", [9600, 115200, 921600])
-def test_the_public_runner_can_drive_it(baud: int, firmware: HostBoard, model: ConvertedModel) -> None:
+@pytest.mark.parametrize("which", ["on this computer", "emulated"])
+def test_the_public_runner_can_drive_it(
+    which: str, baud: int, firmware: HostBoard, emulated: EmulatedBoard, model: ConvertedModel
+) -> None:
     outputs = api.profile(model, "cortex-m4", INPUTS).outputs
-    with BoardOnPty(Wire(firmware, Faults(stale=b"m-rea"), baud)) as port:
+    board, name = (emulated, "emulated nucleo-l4r5zi") if which == "emulated" else (firmware, "rena-kws")
+    with BoardOnPty(Wire(board, Faults(stale=b"m-rea"), baud)) as port:
         runner = PublicRunner(port, baud)
         with runner.port:
-            assert only(r"^m-name-dut-\[([^]]+)]$", runner.command("name")) == "rena-kws"
+            assert only(r"^m-name-dut-\[([^]]+)]$", runner.command("name")) == name
             profile = runner.command("profile")
             assert only(r"^m-profile-\[([^]]+)]$", profile) == "ULPMark for tinyML Firmware V0.0.1"
             assert only(r"^m-model-\[([^]]+)]$", profile) == "kws01"
