@@ -111,7 +111,7 @@ def measure_apart(
 
 
 def _run(session: str, model: ConvertedModel, folder: Path, device: Device, timeout_s: float) -> None:
-    command = python_command(session, model.format, str(folder))
+    command = python_command(session, model.format, str(folder), device.name)
     try:
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:

@@ -66,6 +66,22 @@ class TestCpuWithLiteRt(ProfilerContract):
         return ProfilerCase(profiler_for(device), device, model, inputs, expected, "measured", tolerance=3)
 
 
+class TestCpuWithReferenceKernels(ProfilerContract):
+    @pytest.fixture
+    def case(self, reference: Reference) -> ProfilerCase:
+        device = catalogue.get("cpu-reference")
+        data, inputs = reference(*KWS).read_bytes(), kws_inputs(reference, 3)
+        model = ConvertedModel("tflite", data)
+        expected = tflm_outputs(data, inputs)
+        # They round once where TensorFlow Lite Micro rounds twice: a unit, seldom.
+        return ProfilerCase(profiler_for(device), device, model, inputs, expected, "measured", tolerance=1)
+
+    def test_the_runtime_says_which_kernels_ran(self, case: ProfilerCase, measurement: Measurement) -> None:
+        assert "reference" in measurement.environment["runtime"]
+        usual = case.profiler.profile(case.model, catalogue.get("cpu"), case.inputs)
+        assert "XNNPACK" in usual.environment["runtime"]
+
+
 class TestCpuWithOnnxRuntime(ProfilerContract):
     @pytest.fixture
     def case(self) -> ProfilerCase:

@@ -1,4 +1,4 @@
-"""The fresh process in which one model is timed on the CPU: `main([format, folder])`."""
+"""The fresh process in which one model is timed on the CPU: `main([format, folder, device])`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from rena_kws.errors import ModelError
 from rena_kws.profilers.timing import THREADS, Session, check_ports, one_line, report_on
 
 
+REFERENCE = "cpu-reference"
+"""The device whose .tflite models run in LiteRT's reference kernels."""
+
+
 class _LiteRt(Session):
-    def __init__(self, data: bytes, interpreter: Any) -> None:
+    def __init__(self, data: bytes, interpreter: Any, **options: Any) -> None:
         try:
-            self._interpreter = interpreter(model_content=data, num_threads=THREADS)
+            self._interpreter = interpreter(model_content=data, num_threads=THREADS, **options)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"LiteRT cannot load the model: {one_line(error)}") from None
@@ -64,12 +68,18 @@ class OnnxRuntime(Session):
 
 def main(arguments: Sequence[str]) -> None:
     """Time the model in the folder."""
-    model_format, folder = arguments[0], Path(arguments[1])
+    model_format, folder, device = arguments[0], Path(arguments[1]), arguments[2]
 
     def open_session(data: bytes) -> tuple[Session, dict[str, str]]:
         runtime, package = _load_runtime(model_format)
-        session = _LiteRt(data, runtime) if model_format == "tflite" else OnnxRuntime(data, runtime)
-        return session, {"runtime": package}
+        if model_format == "onnx":
+            return OnnxRuntime(data, runtime), {"runtime": package}
+        if device == REFERENCE:
+            from rena_kws.litert import OpResolverType
+
+            kernels = {"experimental_op_resolver_type": OpResolverType.BUILTIN_REF}
+            return _LiteRt(data, runtime, **kernels), {"runtime": f"{package}, reference kernels"}
+        return _LiteRt(data, runtime), {"runtime": f"{package}, XNNPACK"}
 
     report_on(folder, open_session)
 

@@ -1,4 +1,4 @@
-"""The fresh process in which one model is timed on the GPU: `main([format, folder])`.
+"""The fresh process in which one model is timed on the GPU: `main([format, folder, device])`.
 
 .tflite: LiteRT's accelerator over WebGPU (Vulkan, Metal or Direct3D). .onnx: the first of ONNX Runtime's providers for
 GPUs that is there. The time of an inference includes writing the input and reading the output.
