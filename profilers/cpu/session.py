@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from rena_kws.errors import ModelError
 from rena_kws.profilers.timing import THREADS, Session, check_ports, one_line, report_on
 
-
 REFERENCE = "cpu-reference"
 """The device whose .tflite models run in LiteRT's reference kernels."""
 
