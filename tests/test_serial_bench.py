@@ -18,12 +18,14 @@ from flatbuffer_models import ModelBuilder, small_conv_model
 
 from rena_kws import api
 from rena_kws.artifacts import ConvertedModel
+from rena_kws.devices import catalogue
 from rena_kws.errors import DeviceError, DoesNotFitError
+from rena_kws.profilers.cortex_m.emulated_board import EmulatedBoard
 from rena_kws.reward import parse_limit
 from rena_kws.search import Progress, SearchSettings
 from rena_kws.testing.board_faults import Wire
 from rena_kws.testing.board_on_pty import BoardOnPty
-from rena_kws.testing.host_board import HostBoard
+from rena_kws.testing.host_board import BoardFirmware, HostBoard
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 
@@ -50,8 +52,10 @@ flash_command = "cp {{elf}} flashing && mv flashing flashed"
 class Reflashed:
     """A board that starts anew with what the bench's commands left in the file `flashed`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.running, self.board = folder, b"", HostBoard(small_conv_model())
+    def __init__(self, folder: Path, chip: str | None = None) -> None:
+        """`chip`: the device that is emulated, None for a board that runs on this computer."""
+        self.folder, self.running, self.chip = folder, b"", chip
+        self.board: BoardFirmware = HostBoard(small_conv_model())
         self.dead = False
 
     def start(self) -> bytes:
@@ -66,13 +70,16 @@ class Reflashed:
         self.running = flashed
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(["tar", "-xf", self.folder / "flashed", "-C", folder], check=True)
-            self.board = HostBoard.of_bundle(Path(folder), "kws_model")
+            if self.chip:
+                self.board = EmulatedBoard.of_bundle(Path(folder), "kws_model", catalogue.get(self.chip))
+            else:
+                self.board = HostBoard.of_bundle(Path(folder), "kws_model")
         return self.start()
 
 
 @pytest.fixture
-def flashed(tmp_path: Path) -> Reflashed:
-    return Reflashed(tmp_path)
+def flashed(request: pytest.FixtureRequest, tmp_path: Path) -> Reflashed:
+    return Reflashed(tmp_path, getattr(request, "param", None))
 
 
 @pytest.fixture
@@ -116,6 +123,7 @@ def test_what_goes_wrong_on_a_bench_is_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("flashed", [None, "nucleo-l4r5zi"], ids=["on this computer", "emulated"], indirect=True)
 def test_a_search_on_a_port_outlives_its_board(bench: Path, flashed: Reflashed, tmp_path: Path) -> None:
     """Every candidate is built, flashed, measured over the line and compared; two workers take turns at the board.
 
@@ -139,7 +147,7 @@ def test_a_search_on_a_port_outlives_its_board(bench: Path, flashed: Reflashed, 
     flashed.dead = False
     result, folder = api.search(settings, tmp_path / "run", resume=True)
     measurement = result.outcome.measurement
-    assert measurement is not None and measurement.how == "measured"
+    assert measurement is not None and measurement.how == ("emulated" if flashed.chip else "measured")
     assert measurement.environment["outputs"].startswith("all ")
     assert len(result.trials) == 3 and all(trial.evaluation.status == "ok" for trial in result.trials)
     assert (folder / "report.html").exists()
