@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
             firmware = catalogue.get(device).kind == "cortex_m"
             measurement = profile(model, device, inputs, arguments.optimize if firmware else None)
             results.append((path, device, measurement))
+            twin = _onnx_beside(path) if device == "cpu" else None
+            if twin:
+                results.append((path, device, _profile_onnx(twin, model, inputs)))
         first = next(measurement for model_path, _, measurement in results if model_path == path)
         if first.outputs.size:
             agreement[path] = with_litert(model, inputs, first.outputs)
@@ -104,6 +108,31 @@ def random_inputs(model: ConvertedModel) -> NDArray[np.int8]:
     graph = read_graph(model)
     shape = graph.tensors[graph.inputs[0]].shape
     return np.random.default_rng(0).integers(-128, 128, (COMPARED_INPUTS, *shape[1:]), np.int8)
+
+
+def _onnx_beside(path: Path) -> Path | None:
+    """The same network as ONNX, as a run keeps it beside the .tflite file."""
+    from rena_kws import model_file
+
+    twin = model_file.find(path).with_suffix(".onnx")
+    return twin if twin.is_file() and twin != path else None
+
+
+def _profile_onnx(twin: Path, model: ConvertedModel, inputs: NDArray[np.int8]) -> Measurement:
+    """The ONNX model on the values that the int8 inputs stand for; its outputs in the int8 model's steps."""
+    import numpy as np
+
+    from rena_kws import model_file
+    from rena_kws.api import profile
+    from rena_kws.convert.evaluate_int8 import dequantise, quantise
+    from rena_kws.firmware.graph import read_graph
+
+    graph = read_graph(model)
+    source, sink = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+    found = profile(model_file.load(twin), "cpu", dequantise(inputs, source.scale, source.zero_point))
+    outputs = quantise(found.outputs.astype(np.float32), sink.scale, sink.zero_point, np.dtype(np.int8))
+    runtime = f"{found.environment['runtime']}, {twin.name}"
+    return replace(found, outputs=outputs, environment={**found.environment, "runtime": runtime})
 
 
 def _agreement(found: Mapping[str, Difference]) -> str:
