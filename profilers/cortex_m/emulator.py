@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -91,9 +91,12 @@ class Emulator:
         """
         self.image = image
         for segment in image.load:
-            # Memory of another board that is only cleared may go unused; code that does use it will fault.
-            with suppress(CandidateError) if segment.zeroed else nullcontext():
+            try:
                 self.write(segment.address, segment.data)
+            except CandidateError as error:
+                # Memory of another board that is only cleared may go unused; code that does use it will fault.
+                if not segment.zeroed:
+                    raise CandidateError(f"{image.name} is not linked for this device: {error}") from None
         vectors = image.vectors
         top = vectors.stack if vectors else (self.device.ram_origin or 0) + (self.device.ram_bytes or 0)
         self.set_register("sp", top)

@@ -57,17 +57,35 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
         lines.append(f"  flash {measurement.flash_bytes:,} bytes ({how})")
     if measurement.energy_uj is not None:
         lines.append(f"  energy {measurement.energy_uj:,.1f} µJ (estimated)")
-    lines += [f"  {note}: {measurement.environment[note].strip()}" for note in _TOLD if note in measurement.environment]
+    lines += [
+        _indented(f"{note}: {measurement.environment[note].strip()}")
+        for note in _TOLD
+        if note in measurement.environment
+    ]
     if layers and measurement.layers:
         lines.append(layer_table(measurement))
     return "\n".join(lines)
 
 
 def layer_table(measurement: Measurement) -> str:
+    """Layers of a network, or functions of an image."""
+    if all(cost.op == "function" for cost in measurement.layers):
+        total = sum(cost.cycles or 0 for cost in measurement.layers)
+        functions = [(cost.cycles, f"{_share(cost.cycles, total):.1%}", cost.name) for cost in measurement.layers]
+        return table(("cycles", "share", "function itself"), functions)
     rows = [
         (cost.op, cost.macs, cost.cycles, _per_mac(cost.cycles, cost.macs), cost.name) for cost in measurement.layers
     ]
     return table(("op", "MACs", "cycles", "cycles/MAC", "layer"), rows)
+
+
+def _indented(text: str) -> str:
+    """A note, its further lines below its first."""
+    return "\n".join(("  " if i == 0 else "    ") + line.rstrip() for i, line in enumerate(text.splitlines()))
+
+
+def _share(cycles: int | None, total: int) -> float:
+    return (cycles or 0) / total if total else 0.0
 
 
 def _per_mac(cycles: int | None, macs: int) -> float | None:
