@@ -303,6 +303,19 @@ def test_devices_and_watches_of_the_caller(dialogue: Path) -> None:
     assert [address for what, address in written if what == "read"] == [0x20000000, 0x20000001, 0x20000002]
 
 
+@pytest.mark.parametrize("stack", [0x08100000, 0x10008000, 0x20010000, 0x24080000])
+def test_a_vector_table_is_known_wherever_ram_lies(stack: int) -> None:
+    code = stack.to_bytes(4, "little") + (0x10000009).to_bytes(4, "little") + b"\xfe\xe7"
+    vectors = Image("x", (Segment(0x10000000, code),), 0, 0, 0, ()).vectors
+    assert vectors is not None and (vectors.stack, vectors.reset) == (stack, 0x10000008)
+
+
+def test_code_is_no_vector_table() -> None:
+    for words in ((0x20010000, 0x10000008), (0x20010001, 0x10000009), (0x20010000, 0x08000009), (0, 0x10000009)):
+        code = b"".join(word.to_bytes(4, "little") for word in words) + b"\xfe\xe7"
+        assert Image("x", (Segment(0x10000000, code),), 0, 0, 0, ()).vectors is None
+
+
 def test_places_that_do_not_exist_are_refused(dialogue: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"image.elf has no function 'infre'; there are infer"):
         profile_image(dialogue, BOARD, ImageRun(region="infre"))

@@ -67,7 +67,7 @@ class Image:
         first = min(held, key=lambda segment: segment.address)
         stack, reset = (int.from_bytes(first.data[at : at + 4], "little") for at in (0, 4))
         code = any(s.address <= reset - 1 < s.address + len(s.data) for s in held)
-        plausible = len(first.data) >= 8 and reset & 1 and code and stack % 4 == 0 and stack >= 0x10000000
+        plausible = len(first.data) >= 8 and reset & 1 and code and stack % 4 == 0 and stack >= 0x1000
         return Vectors(first.address, stack, reset & ~1) if plausible else None
 
     def function(self, name: str) -> Function | None:
