@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rena_kws.artifacts import Port
 from rena_kws.devices import catalogue
-from rena_kws.firmware.emit_features import features_sources, scratch_floats
+from rena_kws.firmware.emit_features import features_sources, scratch_words
 from rena_kws.firmware.toolchain import Optimize, Target, ZigToolchain
 from rena_kws.frontend.settings import FrontEnd
 from rena_kws.profilers.cortex_m.emulator import Emulator, check
@@ -49,7 +49,7 @@ def run(
     sources = features_sources(front_end, port, "kws")
     target = Target(core, device.dsp, flash, ram)
     image = read_image(toolchain.compile(sources, target, entry="kws_features", optimize=optimize))
-    count, scratch_bytes = int(np.prod(front_end.shape)), 4 * scratch_floats(front_end)
+    count, scratch_bytes = int(np.prod(front_end.shape)), 4 * scratch_words(front_end)
     features = ram + clip.nbytes
     scratch = features + (count + 7) // 8 * 8
     with Emulator(device, bare=True) as chip:

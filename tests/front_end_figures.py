@@ -1,4 +1,4 @@
-"""What the front end in C costs on emulated cores, with an FPU and without: the README's figures."""
+"""What the front end in C costs on emulated cores, with an FPU and without: the rows of the README's table."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ def main() -> None:
         *((core, False) for core in (*FPU, "cortex-m3", "cortex-m0plus")),
     ]:
         found = run(front_end, port, clip, core, fpu=fpu)
-        print(
-            f"{core:14} {'FPU' if fpu else 'no FPU':7} {found.cycles / 1e6:6.2f} M cycles, "
-            f"flash {found.flash_bytes:,} bytes, scratch {found.scratch_bytes:,} bytes, "
-            f"stack {found.stack_bytes:,} bytes (emulated)"
+        cells = (
+            core,
+            "single precision" if fpu else "integers",
+            f"{found.cycles / 1e6:.2f}",
+            *(f"{size:,}" for size in (found.flash_bytes, found.scratch_bytes, found.stack_bytes)),
         )
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
