@@ -15,7 +15,7 @@ from rena_kws.frontend.features import dct_matrix
 from rena_kws.frontend.settings import FrontEnd
 
 _LOG_BITS = 10  # Those of kws_features_fixed.c.
-_FLOORS = (1e-9, 1e3)  # Logarithms to base 2 fit 5 bits and a sign.
+_FLOORS = (1e-7, 1.0)  # What 64 bits hold of a floor beside a frame of any loudness.
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def fixed_tables(
 ) -> FixedTables:
     """`window`: its first half, and `band` and `rise` of each bin, as the C in single precision has them.
 
-    Raises `ModelError` for a floor whose logarithm leaves the range of the integers.
+    Raises `ModelError` for a floor that the integers cannot hold.
     """
     if not _FLOORS[0] <= front_end.log_floor <= _FLOORS[1]:
         raise ModelError(f"log_floor {front_end.log_floor}: in C it lies between {_FLOORS[0]} and {_FLOORS[1]}")

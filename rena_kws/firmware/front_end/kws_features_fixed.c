@@ -10,7 +10,9 @@ typedef struct {
     int32_t re, im;
 } complex;
 
-enum { FLOOR_BITS = 8, LOG_BITS = 10 }; /* of the fraction of a band while the floor is added, and of a logarithm */
+/* Bits of the fraction of a band while the floor is added, and of a logarithm. The floor counts from the clip's largest
+ * sample, which may be small where negative ones are large: it takes 20 bits not to lose it there. */
+enum { FLOOR_BITS = 20, LOG_BITS = 10 };
 
 /* a * b / 2^32, rounded; where the core multiplies to 32 bits only, without the product of the
  * lower halves: from 1 above to 2 below. Nothing times anything is nothing, so silence stays silent. */
