@@ -93,6 +93,16 @@ def test_the_front_end_in_a_bundle_makes_the_features_of_training(speaking: Path
     assert "features are not" in sanitized(speaking, tool("make"), tool(compiler))
 
 
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_front_end_in_integers_makes_them_too(speaking: Path, compiler: str, tool: Tool) -> None:
+    header = speaking / "bell_front_end.h"
+    header.write_text("#define BELL_FRONT_END_FIXED 1\n" + header.read_text())
+    done = make_test(speaking, tool("make"), tool(compiler))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 sounds, 0 features are not those of training" in done.stdout
+    assert "features are not" in sanitized(speaking, tool("make"), tool(compiler))
+
+
 def test_the_host_test_notices_another_front_end(speaking: Path, tool: Tool) -> None:
     tables = speaking / "bell_front_end.c"
     tables.write_text(tables.read_text().replace(".log_floor = ", ".log_floor = 10.0f + "))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import front_end_chip
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,14 +18,11 @@ from numpy.typing import NDArray
 
 from rena_kws.artifacts import Port
 from rena_kws.datasets import audio
-from rena_kws.devices import catalogue
 from rena_kws.errors import ModelError
-from rena_kws.firmware.emit_features import features_sources, scratch_floats
-from rena_kws.firmware.toolchain import Target, ZigToolchain, compile_host_library
+from rena_kws.firmware.emit_features import features_sources, scratch_words
+from rena_kws.firmware.toolchain import compile_host_library
 from rena_kws.frontend import features
-from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
-from rena_kws.profilers.cortex_m.emulator import Emulator, check
-from rena_kws.profilers.cortex_m.image import read_image
+from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd, Kind
 
 Reference = Callable[..., Path]
 Sound = NDArray[np.int16]
@@ -46,15 +44,24 @@ def port_of(front_end: FrontEnd) -> Port:
     return Port(0, (1, *front_end.shape), "int8", scale, round(-128 - low / scale))
 
 
+ARITHMETIC = {
+    "single precision": "#define KWS_FRONT_END_FIXED 0\n",
+    "integers": "#define KWS_FRONT_END_FIXED 1\n",
+    "integers of an M0+": "#define KWS_FRONT_END_FIXED 1\n#define __ARM_ARCH_ISA_THUMB 1\n",
+}
+"""What a source has to begin with for this computer to calculate as a core does."""
+
+
 @cache
-def _library(front_end: FrontEnd) -> ctypes.CDLL:
-    return ctypes.CDLL(str(compile_host_library(dict(features_sources(front_end, port_of(front_end), "kws")))))
+def _library(front_end: FrontEnd, arithmetic: str) -> ctypes.CDLL:
+    sources = features_sources(front_end, port_of(front_end), "kws")
+    return ctypes.CDLL(str(compile_host_library({name: ARITHMETIC[arithmetic] + sources[name] for name in sources})))
 
 
-def in_c(front_end: FrontEnd, clip: Sound) -> NDArray[np.int8]:
+def in_c(front_end: FrontEnd, clip: Sound, arithmetic: str = "single precision") -> NDArray[np.int8]:
     out = np.zeros(front_end.shape, np.int8)
-    scratch = np.zeros(scratch_floats(front_end), np.float32)
-    _library(front_end).kws_features(*(ctypes.c_void_p(a.ctypes.data) for a in (clip, out, scratch)))
+    scratch = np.zeros(scratch_words(front_end), np.float32 if arithmetic == "single precision" else np.int32)
+    _library(front_end, arithmetic).kws_features(*(ctypes.c_void_p(a.ctypes.data) for a in (clip, out, scratch)))
     return out
 
 
@@ -74,6 +81,7 @@ def odd_sounds(front_end: FrontEnd) -> dict[str, Sound]:
         "never positive": np.full(len(n), -300),
         "one step": (n == 100) * 1,
         "impulse": impulse,
+        "next to never positive": np.where(n == 700, 1, noise.integers(-32768, 0, len(n))),
         "constant": np.full(len(n), 12_345),
         "Nyquist": 30_000 * (-1.0) ** n,
         "full-scale square": np.where(n // 20 % 2, 32767, -32768),
@@ -85,21 +93,14 @@ def odd_sounds(front_end: FrontEnd) -> dict[str, Sound]:
     return {name: sound.astype(np.int16) for name, sound in sounds.items()}
 
 
-def allowed_steps(front_end: FrontEnd, clip: Sound) -> NDArray[np.float64]:
-    """One step; for log-mel more where a band holds next to nothing beside the frame's loudest bin.
-
-    Single precision leaves an error of some 2^-22 of that bin in every other: below it a band is noise, in Python too.
+def allowed_steps(front_end: FrontEnd, what: str) -> int:
+    """One step, but for one sound. A full-scale tone at Nyquist leaves only leakage in the bands, 140 dB below it, and
+    that is where the rounding errors of 24 and of 30 bits lie: with MLPerf Tiny's floor of 1e-6 they are heard.
+    (Where the window is as long as the FFT, a constant leaves nothing either, and training is 5 steps off by itself.)
     """
-    scaled = clip / max(int(clip.max()), 1)
-    frames = np.lib.stride_tricks.sliding_window_view(scaled, front_end.window_samples)[:: front_end.hop_samples]
-    spectrum = np.abs(np.fft.rfft(frames * features.hann_window(front_end), front_end.fft_size))
-    bands = spectrum @ features.mel_weights(front_end).astype(np.float64)
-    error = spectrum.max(axis=1, keepdims=True) * 2.0**-22 * features.mel_weights(front_end).sum(axis=0)
-    floor = front_end.log_floor
-    spread = np.log(bands + error + floor) - np.log(np.maximum(bands - error, 0) + floor)
-    if front_end.kind == "mfcc":
-        spread = np.zeros((len(bands), front_end.coefficients))
-    return 1 + np.floor(spread / port_of(front_end).scale)[..., None]
+    if what != "Nyquist" or front_end.log_floor > 1e-5:
+        return 1
+    return 3 if front_end.kind == "mfcc" else 14
 
 
 def recordings(reference: Reference, front_end: FrontEnd, count: int | None) -> list[Sound]:
@@ -110,32 +111,44 @@ def recordings(reference: Reference, front_end: FrontEnd, count: int | None) -> 
     return [np.clip(np.round(clip * 32768), -32768, 32767).astype(np.int16) for clip in clips]
 
 
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
 @pytest.mark.parametrize("name", SETTINGS)
-def test_odd_sounds_come_out_alike(name: str) -> None:
+def test_odd_sounds_come_out_alike(name: str, arithmetic: str) -> None:
     front_end = SETTINGS[name]
     for what, sound in odd_sounds(front_end).items():
-        apart = np.abs(in_c(front_end, sound).astype(int) - in_python(front_end, sound))
-        assert np.all(apart <= allowed_steps(front_end, sound)), f"{what}: {apart.max()} steps apart"
+        apart = np.abs(in_c(front_end, sound, arithmetic).astype(int) - in_python(front_end, sound))
+        assert apart.max() <= allowed_steps(front_end, what), f"{what}: {apart.max()} steps apart"
 
 
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
+def test_the_floor_is_kept_beside_a_loud_frame(arithmetic: str) -> None:
+    """A band without a bin is floor alone, and the floor counts from a largest sample of 1 among ones of -32768."""
+    front_end = FrontEnd(kind="log_mel", window_ms=15, fft_size=256, mel_bands=64)
+    sound = odd_sounds(front_end)["next to never positive"]
+    assert not features.mel_weights(front_end).any(axis=0).all()
+    assert np.abs(in_c(front_end, sound, arithmetic).astype(int) - in_python(front_end, sound)).max() <= 1
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
 @pytest.mark.parametrize("name", SETTINGS)
-def test_recordings_come_out_alike(name: str, reference: Reference) -> None:
+def test_recordings_come_out_alike(name: str, arithmetic: str, reference: Reference) -> None:
     front_end = SETTINGS[name]
     for clip in recordings(reference, front_end, 30):
-        assert np.abs(in_c(front_end, clip).astype(int) - in_python(front_end, clip)).max() <= 1
+        assert np.abs(in_c(front_end, clip, arithmetic).astype(int) - in_python(front_end, clip)).max() <= 1
 
 
 @pytest.mark.slow
-def test_a_thousand_recordings_come_out_alike(reference: Reference) -> None:
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
+def test_a_thousand_recordings_come_out_alike(arithmetic: str, reference: Reference) -> None:
     for front_end in (SETTINGS["mfcc"], SETTINGS["log-mel"]):
         clips = recordings(reference, front_end, 1000)
         assert len(clips) >= 1000
-        apart = [np.abs(in_c(front_end, clip).astype(int) - in_python(front_end, clip)) for clip in clips]
+        apart = [np.abs(in_c(front_end, clip, arithmetic).astype(int) - in_python(front_end, clip)) for clip in clips]
         assert max(a.max() for a in apart) <= 1
         assert np.mean([np.mean(a == 0) for a in apart]) > 0.99
 
 
-@hypothesis_settings(max_examples=12)
+@hypothesis_settings(max_examples=15)
 @given(
     kind=st.sampled_from(["mfcc", "log_mel"]),
     fft_bits=st.integers(8, 10),
@@ -145,9 +158,18 @@ def test_a_thousand_recordings_come_out_alike(reference: Reference) -> None:
     high_hz=st.sampled_from([3000.0, 4000.0, 7600.0, 8000.0]),
     log_floor=st.sampled_from([1e-6, 1e-3, 0.1]),
     seed=st.integers(0, 1000),
+    arithmetic=st.sampled_from(sorted(ARITHMETIC)),
 )
 def test_any_settings_come_out_alike(
-    kind: str, fft_bits: int, window_ms: int, hop_ms: int, bands: int, high_hz: float, log_floor: float, seed: int
+    kind: str,
+    fft_bits: int,
+    window_ms: int,
+    hop_ms: int,
+    bands: int,
+    high_hz: float,
+    log_floor: float,
+    seed: int,
+    arithmetic: str,
 ) -> None:
     front_end = FrontEnd(
         kind=kind,  # type: ignore[arg-type]
@@ -162,32 +184,71 @@ def test_any_settings_come_out_alike(
     )
     rng = np.random.default_rng(seed)
     clip = (rng.normal(0, 3000, front_end.clip_samples) * np.linspace(0, 2, front_end.clip_samples)).astype(np.int16)
-    assert np.abs(in_c(front_end, clip).astype(int) - in_python(front_end, clip)).max() <= 1
+    assert np.abs(in_c(front_end, clip, arithmetic).astype(int) - in_python(front_end, clip)).max() <= 1
 
 
-@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m33", "cortex-m0plus"])
-def test_the_emulated_chip_computes_what_this_computer_does(core: str) -> None:
-    front_end = replace(SETTINGS["mfcc"], clip_ms=70)
-    device = catalogue.get(core)
-    target = Target(core, device.dsp, device.flash_origin or 0, device.ram_origin or 0)
-    sources = features_sources(front_end, port_of(front_end), "kws")
-    image = read_image(ZigToolchain().compile(sources, target, entry="kws_features", optimize="speed"))
+def with_librosa(front_end: FrontEnd, clip: Sound) -> NDArray[np.int8]:
+    """librosa's spectrum and scipy's DCT around our filters, as test_frontend_features.py sets them up, to int8.
+
+    librosa puts a window of 480 in the middle of its 512 samples: the zeros before line the frames up.
+    """
+    librosa, fft = pytest.importorskip("librosa"), pytest.importorskip("scipy.fft")
+    padded = np.pad(clip / clip.max(), (front_end.fft_size - front_end.window_samples) // 2).astype(np.float32)
+    spectrum = librosa.stft(
+        padded,
+        n_fft=front_end.fft_size,
+        hop_length=front_end.hop_samples,
+        win_length=front_end.window_samples,
+        window="hann",
+        center=False,
+    )
+    real = np.log(np.abs(spectrum).T @ features.mel_weights(front_end) + front_end.log_floor)
+    if front_end.kind == "mfcc":
+        real = fft.dct(real, type=2, norm="ortho", axis=1)[:, : front_end.coefficients]
+        real[:, 0] *= np.sqrt(2)
+    port = port_of(front_end)
+    return np.clip(np.round(real / port.scale) + port.zero_point, -128, 127).astype(np.int8)[..., None]
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_recordings_come_out_as_librosa_makes_them(name: str, arithmetic: str, reference: Reference) -> None:
+    front_end = SETTINGS[name]
+    for clip in recordings(reference, front_end, 10):
+        assert np.abs(in_c(front_end, clip, arithmetic).astype(int) - with_librosa(front_end, clip)).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["mfcc", "log_mel"])
+@pytest.mark.parametrize(
+    ("core", "fpu"), [("cortex-m4", True), ("cortex-m33", True), ("cortex-m3", False), ("cortex-m0plus", False)]
+)
+def test_the_emulated_chip_computes_what_this_computer_does(core: str, fpu: bool, kind: Kind) -> None:
+    front_end = FrontEnd(kind=kind, clip_ms=70)
     clip = np.random.default_rng(3).normal(0, 4000, front_end.clip_samples).astype(np.int16)
-    samples = device.ram_origin or 0
-    out, scratch = samples + 2 * clip.size, samples + 2 * clip.size + 256
-    with Emulator(device, bare=True) as chip:
-        chip.load(image)
-        chip.write(samples, clip.tobytes())
-        check(chip.call("kws_features", samples, out, scratch).stop, chip, "the front end")
-        found = np.frombuffer(chip.read(out, int(np.prod(front_end.shape))), np.int8).reshape(front_end.shape)
-    assert np.abs(found.astype(int) - in_c(front_end, clip)).max() <= 1
+    found = front_end_chip.run(front_end, port_of(front_end), clip, core, fpu=fpu).features
+    same = "single precision" if fpu else "integers of an M0+" if core == "cortex-m0plus" else "integers"
+    apart = np.abs(found.astype(int) - in_c(front_end, clip, same))
+    assert apart.max() <= (1 if fpu else 0)  # integers are the same everywhere
     assert np.abs(found.astype(int) - in_python(front_end, clip)).max() <= 1
+
+
+@pytest.mark.parametrize(("core", "fpu"), [("cortex-m4", True), ("cortex-m0plus", False)])
+def test_odd_sounds_come_out_alike_on_the_chip(core: str, fpu: bool) -> None:
+    """The FPU has a square root of its own, the M0+ a multiplication."""
+    front_end = FrontEnd(clip_ms=70)
+    for what, sound in odd_sounds(front_end).items():
+        found = front_end_chip.run(front_end, port_of(front_end), sound, core, fpu=fpu).features
+        apart = np.abs(found.astype(int) - in_python(front_end, sound))
+        assert apart.max() <= allowed_steps(front_end, what), f"{what}: {apart.max()} steps apart"
 
 
 def test_what_has_no_c_is_refused() -> None:
     front_end = SETTINGS["mfcc"]
     with pytest.raises(ModelError, match="the front end makes 49 x 10 x 1 features, the network reads 1 x 4 of int8"):
         features_sources(front_end, Port(0, (1, 4), "int8", 1.0, 0), "kws")
+    silent = replace(front_end, log_floor=1e-12)
+    with pytest.raises(ModelError, match=r"log_floor 1e-12: in C it lies between 1e-07 and 1\.0"):
+        features_sources(silent, port_of(silent), "kws")
     odd = replace(front_end, fft_size=500)
     with pytest.raises(ModelError, match="fft_size 500"):
         features_sources(odd, port_of(odd), "kws")

@@ -85,7 +85,7 @@ static void make_sound(uint32_t state, int16_t *samples)
 static int wrong_features(void)
 {{
     static int16_t samples[{upper}_CLIP_SAMPLES];
-    static float scratch[{upper}_FEATURES_SCRATCH_FLOATS];
+    static {name}_features_word scratch[{upper}_FEATURES_SCRATCH_WORDS];
     static int8_t features[sizeof test_features[0]];
     int wrong = 0;
     for (int i = 0; i < TEST_SOUNDS; i++) {{

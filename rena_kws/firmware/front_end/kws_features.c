@@ -189,9 +189,10 @@ static inline int8_t quantize(const kws_features_params *params, float feature)
     return (int8_t)((int32_t)(value + 128.5f) - 128);
 }
 
-void kws_features_frame(const kws_features_params *params, const int16_t *samples, float loudness, int8_t *features,
+void kws_features_frame(const kws_features_params *params, const int16_t *samples, int32_t peak, int8_t *features,
                         float *scratch)
 {
+    const float loudness = 1.0f / (float)peak;
     complex *const z = (complex *)(void *)scratch;
     float *const bands = scratch + params->fft_size;
     load(params, samples, z);
@@ -210,19 +211,5 @@ void kws_features_frame(const kws_features_params *params, const int16_t *sample
             }
         }
         features[i] = quantize(params, feature);
-    }
-}
-
-void kws_features_clip(const kws_features_params *params, const int16_t *samples, int32_t count, int8_t *features,
-                       float *scratch)
-{
-    int32_t peak = 0;
-    for (int32_t i = 0; i < count; i++) {
-        peak = samples[i] > peak ? samples[i] : peak;
-    }
-    const float loudness = peak > 0 ? 1.0f / (float)peak : 1.0f / 32768.0f;
-    for (int32_t frame = 0; frame < params->frames; frame++) {
-        kws_features_frame(params, samples + frame * params->hop_samples, loudness,
-                           features + frame * params->coefficients, scratch);
     }
 }

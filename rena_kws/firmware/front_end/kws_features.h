@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
  *
- * Sound to features: window, spectrum, mel bands, logarithm, and for MFCC a cosine transform, one frame at a time.
+ * Sound to features in single precision: window, spectrum, mel bands, logarithm, and for MFCC a cosine transform, one frame at a time.
  */
 #ifndef KWS_FEATURES_H
 #define KWS_FEATURES_H
@@ -27,13 +27,9 @@ typedef struct {
     int32_t zero_point;         /* of the network's input */
 } kws_features_params;
 
-/* One frame: `window_samples` samples to `coefficients` features. `loudness`: what a sample is multiplied by.
+/* One frame: `window_samples` samples to `coefficients` features. `peak`: the sample, 1 to 32768, that counts as 1.
  * scratch: fft_size + mel_bands floats. */
-void kws_features_frame(const kws_features_params *params, const int16_t *samples, float loudness, int8_t *features,
+void kws_features_frame(const kws_features_params *params, const int16_t *samples, int32_t peak, int8_t *features,
                         float *scratch);
-
-/* A clip, all of it, divided by its largest sample; where no sample is positive, by 32768. */
-void kws_features_clip(const kws_features_params *params, const int16_t *samples, int32_t count, int8_t *features,
-                       float *scratch);
 
 #endif
