@@ -75,6 +75,7 @@ extern "C" {{
 #define {upper}_HOP_SAMPLES {front_end.hop_samples}
 #define {upper}_FRAMES {front_end.frames}
 #define {upper}_FEATURES_A_FRAME {front_end.shape[1]}
+#define {upper}_MEL_BANDS {front_end.mel_bands}
 #define {upper}_FEATURES_SCRATCH_WORDS {scratch_words(front_end)}
 
 /* 1: in integers, for cores without an FPU. 0: in single precision. Define it for all files to choose yourself. */
@@ -96,9 +97,12 @@ typedef float {name}_features_word;
  * scratch: {upper}_FEATURES_SCRATCH_WORDS words. */
 void {name}_features(const int16_t *samples, int8_t *input, {name}_features_word *scratch);
 
-/* {upper}_WINDOW_SAMPLES samples to the {upper}_FEATURES_A_FRAME features of one frame. peak: the clip's largest
- * sample, or 32768 where no sample is positive. */
-void {name}_frame(const int16_t *samples, int32_t peak, int8_t *features, {name}_features_word *scratch);
+/* The same in its two steps, for a frame. {upper}_WINDOW_SAMPLES samples to {upper}_MEL_BANDS bands, as 16-bit codes: */
+void {name}_frame_bands(const int16_t *samples, uint16_t *bands, {name}_features_word *scratch);
+
+/* Those to {upper}_FEATURES_A_FRAME features. peak: the clip's largest sample, or 32768 where no sample is positive.
+ * scratch: {upper}_MEL_BANDS words. */
+void {name}_frame_features(const uint16_t *bands, int32_t peak, int8_t *features, {name}_features_word *scratch);
 
 #ifdef __cplusplus
 }}
@@ -163,7 +167,7 @@ def _float_tables(
 
 
 def _variant(prefix: str, tables: Mapping[str, NDArray[Any]], members: Mapping[str, int | str]) -> list[str]:
-    """The tables of one kind of arithmetic, its record of parameters, and a function that computes a frame by it."""
+    """The tables of one kind of arithmetic, its record of parameters, and the functions that compute a frame by it."""
     pointers = {table: table for table in tables} | ({} if "transform" in tables else {"transform": "0"})
     return [
         f'#include "{prefix}.h"\n',
@@ -171,27 +175,35 @@ def _variant(prefix: str, tables: Mapping[str, NDArray[Any]], members: Mapping[s
         f"static const {prefix}_params params = {{",
         *(f"    .{member} = {value}," for member, value in {**pointers, **members}.items()),
         "};",
-        f"#define COMPUTE_FRAME {prefix}_frame",
+        f"#define COMPUTE_BANDS {prefix}_bands",
+        f"#define COMPUTE_FEATURES {prefix}_of_bands",
     ]
 
 
 def _functions(name: str) -> str:
     upper = name.upper()
     return f"""
-void {name}_frame(const int16_t *samples, int32_t peak, int8_t *features, {name}_features_word *scratch)
+void {name}_frame_bands(const int16_t *samples, uint16_t *bands, {name}_features_word *scratch)
 {{
-    COMPUTE_FRAME(&params, samples, peak, features, scratch);
+    COMPUTE_BANDS(&params, samples, bands, scratch);
+}}
+
+void {name}_frame_features(const uint16_t *bands, int32_t peak, int8_t *features, {name}_features_word *scratch)
+{{
+    COMPUTE_FEATURES(&params, bands, peak, features, scratch);
 }}
 
 void {name}_features(const int16_t *samples, int8_t *input, {name}_features_word *scratch)
 {{
+    uint16_t bands[{upper}_MEL_BANDS];
     int32_t peak = 0;
     for (int32_t i = 0; i < {upper}_CLIP_SAMPLES; i++) {{
         peak = samples[i] > peak ? samples[i] : peak;
     }}
     peak = peak > 0 ? peak : 32768;
     for (int32_t frame = 0; frame < {upper}_FRAMES; frame++) {{
-        {name}_frame(samples + frame * {upper}_HOP_SAMPLES, peak, input + frame * {upper}_FEATURES_A_FRAME, scratch);
+        {name}_frame_bands(samples + frame * {upper}_HOP_SAMPLES, bands, scratch);
+        {name}_frame_features(bands, peak, input + frame * {upper}_FEATURES_A_FRAME, scratch);
     }}
 }}
 """

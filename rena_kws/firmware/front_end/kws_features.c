@@ -189,25 +189,52 @@ static inline int8_t quantize(const kws_features_params *params, float feature)
     return (int8_t)((int32_t)(value + 128.5f) - 128);
 }
 
-void kws_features_frame(const kws_features_params *params, const int16_t *samples, int32_t peak, int8_t *features,
-                        float *scratch)
+/* The format of a kept band has the exponents 2^-31 to 2^32 of a float, and its ten upper bits of mantissa. */
+enum { KEPT_BITS = 10, DROPPED_BITS = 23 - KEPT_BITS, LEAST_EXPONENT = 127 - 31 };
+
+static inline uint16_t pack(float band)
 {
-    const float loudness = 1.0f / (float)peak;
+    uint32_t bits;
+    memcpy(&bits, &band, sizeof bits);
+    const int32_t rounded = (int32_t)((bits + (1U << (DROPPED_BITS - 1))) >> DROPPED_BITS);
+    const int32_t code = rounded - LEAST_EXPONENT * (1 << KEPT_BITS);
+    return (uint16_t)(code < 0 ? 0 : code > 65535 ? 65535 : code);
+}
+
+static inline float unpack(uint16_t code)
+{
+    const uint32_t bits = (code + ((uint32_t)LEAST_EXPONENT << KEPT_BITS)) << DROPPED_BITS;
+    float band;
+    memcpy(&band, &bits, sizeof band);
+    return code ? band : 0.0f;
+}
+
+void kws_features_bands(const kws_features_params *params, const int16_t *samples, uint16_t *bands, float *scratch)
+{
     complex *const z = (complex *)(void *)scratch;
-    float *const bands = scratch + params->fft_size;
+    float *const sums = scratch + params->fft_size;
     load(params, samples, z);
     transform(params, z);
-    gather_bands(params, z, bands);
+    gather_bands(params, z, sums);
     for (int32_t band = 0; band < params->mel_bands; band++) {
-        bands[band] = logarithm(bands[band] * (0.5f * loudness) + params->log_floor);
+        bands[band] = pack(0.5f * sums[band]);
+    }
+}
+
+void kws_features_of_bands(const kws_features_params *params, const uint16_t *bands, int32_t peak, int8_t *features,
+                           float *scratch)
+{
+    const float loudness = 1.0f / (float)peak;
+    for (int32_t band = 0; band < params->mel_bands; band++) {
+        scratch[band] = logarithm(unpack(bands[band]) * loudness + params->log_floor);
     }
     for (int32_t i = 0; i < params->coefficients; i++) {
-        float feature = bands[i];
+        float feature = scratch[i];
         if (params->transform) {
             const float *const row = params->transform + i * params->mel_bands;
             feature = 0.0f;
             for (int32_t band = 0; band < params->mel_bands; band++) {
-                feature += row[band] * bands[band];
+                feature += row[band] * scratch[band];
             }
         }
         features[i] = quantize(params, feature);

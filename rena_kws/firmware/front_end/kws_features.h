@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT-0
  *
  * Sound to features in single precision: window, spectrum, mel bands, logarithm, and for MFCC a cosine transform, one frame at a time.
+ *
+ * A frame is computed in two steps. Its bands depend on its own samples alone; its features on the loudest sample of a
+ * whole clip too. So a stream keeps bands, and makes features of them for each clip that it looks at.
+ *
+ * A band is kept as 16 bits, 6 of exponent and 10 of mantissa: 0 is nothing, c is (1024 + c % 1024) * 2^(c / 1024 - 41),
+ * in units of a sample. Rounding moves a logarithm by less than 0.0005.
  */
 #ifndef KWS_FEATURES_H
 #define KWS_FEATURES_H
@@ -27,9 +33,12 @@ typedef struct {
     int32_t zero_point;         /* of the network's input */
 } kws_features_params;
 
-/* One frame: `window_samples` samples to `coefficients` features. `peak`: the sample, 1 to 32768, that counts as 1.
- * scratch: fft_size + mel_bands floats. */
-void kws_features_frame(const kws_features_params *params, const int16_t *samples, int32_t peak, int8_t *features,
-                        float *scratch);
+/* `window_samples` samples to `mel_bands` bands. scratch: fft_size + mel_bands floats. */
+void kws_features_bands(const kws_features_params *params, const int16_t *samples, uint16_t *bands, float *scratch);
+
+/* A frame's bands to its `coefficients` features. `peak`: the sample, 1 to 32768, that counts as 1.
+ * scratch: mel_bands floats. */
+void kws_features_of_bands(const kws_features_params *params, const uint16_t *bands, int32_t peak, int8_t *features,
+                           float *scratch);
 
 #endif

@@ -10,9 +10,8 @@ typedef struct {
     int32_t re, im;
 } complex;
 
-/* Bits of the fraction of a band while the floor is added, and of a logarithm. The floor counts from the clip's largest
- * sample, which may be small where negative ones are large: it takes 20 bits not to lose it there. */
-enum { FLOOR_BITS = 20, LOG_BITS = 10 };
+/* Bits of the fraction of a logarithm; of the mantissa of a kept band; and the exponent of its least. */
+enum { LOG_BITS = 10, KEPT_BITS = 10, LEAST_EXPONENT = -41 };
 
 /* a * b / 2^32, rounded; where the core multiplies to 32 bits only, without the product of the
  * lower halves: from 1 above to 2 below. Nothing times anything is nothing, so silence stays silent. */
@@ -87,19 +86,11 @@ static inline uint32_t magnitude(const uint16_t *roots, int32_t re, int32_t im)
 }
 
 /* log2 x, x > 0, with LOG_BITS bits of fraction. */
-static int32_t logarithm(const uint16_t *table, uint64_t x)
+static int32_t logarithm(const uint16_t *table, uint32_t x)
 {
-    int32_t exponent = 31;
-    uint32_t mantissa = (uint32_t)x;
-    const uint32_t above = (uint32_t)(x >> 32);
-    if (above) {
-        const int32_t down = 32 - leading_zeros(above);
-        mantissa = (uint32_t)(x >> down);
-        exponent += down;
-    }
-    const int32_t zeros = leading_zeros(mantissa);
-    const uint32_t fraction = interpolate(table, ((mantissa << zeros) & 0x7fffffffU) >> 10);
-    return (exponent - zeros) * (1 << LOG_BITS) + (int32_t)((fraction + (1U << (14 - LOG_BITS))) >> (15 - LOG_BITS));
+    const int32_t zeros = leading_zeros(x);
+    const uint32_t fraction = interpolate(table, ((x << zeros) & 0x7fffffffU) >> 10);
+    return (31 - zeros) * (1 << LOG_BITS) + (int32_t)((fraction + (1U << (14 - LOG_BITS))) >> (15 - LOG_BITS));
 }
 
 /* exp(-2 pi i k / fft_size) for k below fft_size. */
@@ -238,36 +229,69 @@ static void gather_bands(const kws_features_fixed_params *params, const complex 
     }
 }
 
-/* Each band, a magnitude, to log2(magnitude / peak + log_floor). */
-static void take_logarithms(const kws_features_fixed_params *params, int32_t peak, int32_t shift, int32_t *bands)
+/* `sum` * 2^exponent in the format of a kept band. */
+static inline uint16_t pack(uint32_t sum, int32_t exponent)
 {
-    const int32_t scale = shift - params->spectrum_shift + FLOOR_BITS;
-    const int32_t offset = logarithm(params->logarithms, (uint64_t)peak) + scale * (1 << LOG_BITS);
-    const int32_t up = params->floor_exponent + scale;
-    const uint64_t mantissa = (uint64_t)params->floor_mantissa * (uint32_t)peak;
-    const uint64_t floor = up >= 0 ? mantissa << up : mantissa >> -up;
+    if (!sum) {
+        return 0;
+    }
+    const int32_t zeros = leading_zeros(sum);
+    const uint32_t mantissa = ((sum << zeros >> (30 - KEPT_BITS)) + 1) >> 1; /* may round up to the next power of two */
+    const int32_t code = (exponent + 31 - KEPT_BITS - zeros - LEAST_EXPONENT - 1) * (1 << KEPT_BITS) + (int32_t)mantissa;
+    return (uint16_t)(code < 0 ? 0 : code > 65535 ? 65535 : code);
+}
+
+void kws_features_fixed_bands(const kws_features_fixed_params *params, const int16_t *samples, uint16_t *bands,
+                              int32_t *scratch)
+{
+    complex *const z = (complex *)(void *)scratch;
+    uint32_t *const sums = (uint32_t *)(void *)(scratch + params->fft_size);
+    const int32_t shift = load(params, samples, z);
+    transform(params, z);
+    gather_bands(params, z, sums);
     for (int32_t band = 0; band < params->mel_bands; band++) {
-        const uint64_t sum = ((uint64_t)(uint32_t)bands[band] << FLOOR_BITS) + floor;
-        bands[band] = logarithm(params->logarithms, sum ? sum : 1) - offset;
+        bands[band] = pack(sums[band], params->spectrum_shift - shift);
     }
 }
 
-void kws_features_fixed_frame(const kws_features_fixed_params *params, const int16_t *samples, int32_t peak,
-                              int8_t *features, int32_t *scratch)
+/* Each band, a magnitude, to log2(magnitude / peak + log_floor). Band and floor have 31 bits when they are added. */
+static void take_logarithms(const kws_features_fixed_params *params, const uint16_t *bands, int32_t peak, int32_t *logs)
 {
-    complex *const z = (complex *)(void *)scratch;
-    int32_t *const bands = scratch + params->fft_size;
-    const int32_t shift = load(params, samples, z);
-    transform(params, z);
-    gather_bands(params, z, (uint32_t *)bands);
-    take_logarithms(params, peak, shift, bands);
+    const int32_t log_peak = logarithm(params->logarithms, (uint32_t)peak);
+    const uint32_t product = params->floor_mantissa * (uint32_t)peak;
+    const int32_t zeros = leading_zeros(product);
+    const uint32_t floor = product << zeros >> 1;
+    const int32_t floor_exponent = params->floor_exponent + 1 - zeros;
+    for (int32_t i = 0; i < params->mel_bands; i++) {
+        const uint32_t code = bands[i];
+        uint32_t sum = floor;
+        int32_t exponent = floor_exponent;
+        if (code) {
+            const uint32_t band = ((1U << KEPT_BITS) + (code & ((1U << KEPT_BITS) - 1))) << (30 - KEPT_BITS);
+            const int32_t band_exponent = (int32_t)(code >> KEPT_BITS) + LEAST_EXPONENT - (30 - KEPT_BITS);
+            const int32_t above = band_exponent - floor_exponent;
+            if (above >= 0) {
+                sum = band + (above < 31 ? floor >> above : 0);
+                exponent = band_exponent;
+            } else {
+                sum = floor + (above > -31 ? band >> -above : 0);
+            }
+        }
+        logs[i] = logarithm(params->logarithms, sum) + exponent * (1 << LOG_BITS) - log_peak;
+    }
+}
+
+void kws_features_fixed_of_bands(const kws_features_fixed_params *params, const uint16_t *bands, int32_t peak,
+                                 int8_t *features, int32_t *scratch)
+{
+    take_logarithms(params, bands, peak, scratch);
     for (int32_t i = 0; i < params->coefficients; i++) {
-        int32_t feature = bands[i] * params->gain;
+        int32_t feature = scratch[i] * params->gain;
         if (params->transform) {
             const int16_t *const row = params->transform + i * params->mel_bands;
             feature = 0;
             for (int32_t band = 0; band < params->mel_bands; band++) {
-                feature += row[band] * bands[band];
+                feature += row[band] * scratch[band];
             }
         }
         const int32_t rounded = (feature + (1 << (params->feature_shift - 1))) >> params->feature_shift;

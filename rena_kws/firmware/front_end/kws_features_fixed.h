@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* Bands as in kws_features.h. */
+/* The shares of bins in bands, and the 16 bits of a band, as in kws_features.h. */
 typedef struct {
     const int32_t *window;      /* [window_samples / 2 + 1], 2^31 is 1: its first half; the second mirrors it */
     const int32_t *twiddles;    /* [fft_size / 2][2], 2^30 is 1: cosine and sine of -2 pi k / fft_size */
@@ -32,9 +32,13 @@ typedef struct {
     int32_t zero_point;         /* of the network's input */
 } kws_features_fixed_params;
 
-/* One frame: `window_samples` samples to `coefficients` features. `peak`: the sample, 1 to 32768, that counts as 1.
- * scratch: fft_size + mel_bands words. */
-void kws_features_fixed_frame(const kws_features_fixed_params *params, const int16_t *samples, int32_t peak,
-                              int8_t *features, int32_t *scratch);
+/* `window_samples` samples to `mel_bands` bands. scratch: fft_size + mel_bands words. */
+void kws_features_fixed_bands(const kws_features_fixed_params *params, const int16_t *samples, uint16_t *bands,
+                              int32_t *scratch);
+
+/* A frame's bands to its `coefficients` features. `peak`: the sample, 1 to 32768, that counts as 1.
+ * scratch: mel_bands words. */
+void kws_features_fixed_of_bands(const kws_features_fixed_params *params, const uint16_t *bands, int32_t peak,
+                                 int8_t *features, int32_t *scratch);
 
 #endif
