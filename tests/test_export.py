@@ -14,6 +14,7 @@ from flatbuffer_models import small_conv_model
 
 from rena_kws import api
 from rena_kws.artifacts import ConvertedModel
+from rena_kws.decisions import DecisionSettings
 from rena_kws.errors import ModelError, RenaError, RunFolderError
 from rena_kws.export.manifest import Manifest
 from rena_kws.firmware.emit import generate
@@ -79,7 +80,8 @@ def speaking(tmp_path: Path) -> Path:
     model = small_conv_model(input_scale=0.3)
     folder = tmp_path / "file"
     api.export(model, "tflite", folder, "bell")
-    manifest = Manifest.of(model, ("yes", "no"), front_end.as_json(), {}).named("bell.tflite")
+    manifest = Manifest.of(model, ("yes", "no", "up", "_silence_", "_unknown_"), front_end.as_json(), {})
+    manifest = manifest.deciding(DecisionSettings(threshold=0.5, smoothed_results=3)).named("bell.tflite")
     (folder / "manifest.json").write_text(manifest.as_text())
     return api.export(folder / "bell.tflite", "c", tmp_path / "bundle", "bell")
 
@@ -90,7 +92,18 @@ def test_the_front_end_in_a_bundle_makes_the_features_of_training(speaking: Path
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 sounds, 0 features are not those of training" in done.stdout
     assert "0 values differ" in done.stdout
+    assert "2 streams, 0 results are not those of their clips" in done.stdout
     assert "features are not" in sanitized(speaking, tool("make"), tool(compiler))
+
+
+def test_a_bundle_listens_as_its_manifest_says(speaking: Path, tool: Tool) -> None:
+    settings = (speaking / "bell_stream_settings.h").read_text()
+    assert "#define BELL_SMOOTHED_RESULTS 3\n" in settings
+    assert "#define BELL_THRESHOLD 384\n" in settings
+    assert "#define BELL_IS_KEYWORD {1, 1, 1, 0, 0}\n" in settings
+    example = [tool("gcc"), *STRICT, "-O1", "-c", "bell_example.c"]
+    done = subprocess.run(example, capture_output=True, text=True, cwd=speaking)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
@@ -119,8 +132,8 @@ def test_the_cross_compiler_has_nothing_to_say_of_the_front_end(speaking: Path, 
 
 
 def test_a_bundle_without_a_front_end_says_why(bundle: Path) -> None:
-    assert "without a manifest" in (bundle / "README.md").read_text()
-    assert not list(bundle.glob("*front_end*"))
+    assert (bundle / "README.md").read_text().count("without a manifest that says") == 2
+    assert not list(bundle.glob("*front_end*")) and not list(bundle.glob("*stream*"))
 
 
 def test_the_sources_are_those_that_are_profiled(bundle: Path, model: ConvertedModel) -> None:

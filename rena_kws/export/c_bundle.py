@@ -17,6 +17,7 @@ from rena_kws.artifacts import ConvertedModel, Firmware, Measurement
 from rena_kws.devices import catalogue
 from rena_kws.export.base import FirmwareOptions, require_format, write_bundle
 from rena_kws.export.c_front_end import FrontEndFiles, check_functions, front_end_files
+from rena_kws.export.c_stream import StreamFiles, stream_check, stream_files, stream_readme
 from rena_kws.export.manifest import FILE_NAME, Manifest
 from rena_kws.firmware.emit import generate
 from rena_kws.firmware.emit_harness import harness_sources
@@ -37,22 +38,23 @@ def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str,
     require_format(model, "tflite")
     firmware = generate(model, name, goal)
     front_end = front_end_files(manifest, firmware)
+    stream = stream_files(manifest, firmware, front_end)
     board = harness_sources(firmware, model) if options.harness else {}
-    c_files = sorted(file for file in {**firmware.sources, **front_end.sources} if file.endswith(".c"))
+    library = {**firmware.sources, **front_end.sources, **stream.sources}
+    c_files = sorted(file for file in library if file.endswith(".c"))
     inputs = _test_inputs(firmware)
     device = catalogue.get(_DEVICE)
     measurement = profiler_for(device).optimized_for(goal).profile(model, device, inputs)
-    files: dict[str, str | bytes] = dict(firmware.sources)
-    files |= front_end.sources
-    files |= board
+    files: dict[str, str | bytes] = {**library, **stream.example, **board}
     files |= {
         f"{name}_labels.h": _labels(name, manifest),
         "test_vectors.h": _vectors(inputs, measurement.outputs) + front_end.vectors,
-        "test.c": _test_program(name, front_end),
+        "test.c": _test_program(name, front_end, stream),
         "Makefile": _makefile(name, c_files) + (_makefile_board(firmware) if options.harness else ""),
         "CMakeLists.txt": _cmake(name, c_files),
         "README.md": _readme(firmware, manifest, measurement, goal)
         + _readme_front_end(name, front_end)
+        + stream_readme(name, stream)
         + (_readme_board(firmware) if options.harness else ""),
         FILE_NAME: manifest.as_text(),
     }
@@ -91,11 +93,18 @@ def _vectors(inputs: NDArray[Any], outputs: NDArray[Any]) -> str:
     )
 
 
-def _test_program(name: str, front_end: FrontEndFiles) -> str:
-    has_one = bool(front_end.sources)
-    include = f'#include "{name}_front_end.h"\n' if has_one else ""
-    checks = check_functions(name) if has_one else ""
-    more = "\n    wrong += wrong_features();" if has_one else ""
+def _test_program(name: str, front_end: FrontEndFiles, stream: StreamFiles) -> str:
+    include, checks, more = "", "", ""
+    bytes_needed = f"{name.upper()}_ARENA_BYTES"
+    if front_end.sources:
+        include += f'#include "{name}_front_end.h"\n'
+        checks += check_functions(name)
+        more += "\n    wrong += wrong_features();"
+    if stream.sources:
+        include += f'#include "{name}_stream.h"\n'
+        checks += stream_check(name)
+        more += "\n    wrong += wrong_results(arena);"
+        bytes_needed = f"{name.upper()}_STREAM_ARENA_BYTES"
     return f"""/* SPDX-License-Identifier: MIT-0
  *
  * Runs the test vectors and compares every output. Exit status 0: all equal.
@@ -106,7 +115,7 @@ def _test_program(name: str, front_end: FrontEndFiles) -> str:
 #include "{name}.h"
 {include}#include "test_vectors.h"
 
-static unsigned char memory[{name.upper()}_ARENA_BYTES + {name.upper()}_ARENA_ALIGNMENT]; /* C99 has no _Alignas */
+static unsigned char memory[{bytes_needed} + {name.upper()}_ARENA_ALIGNMENT]; /* C99 has no _Alignas */
 {checks}
 int main(void)
 {{

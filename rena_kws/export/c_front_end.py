@@ -24,6 +24,7 @@ TEST_SOUNDS = 2
 class FrontEndFiles:
     """`sources` are empty where a bundle has no front end in C; `reason` says why, for people."""
 
+    front_end: FrontEnd | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     vectors: str = ""
     reason: str = ""
@@ -41,7 +42,7 @@ def front_end_files(manifest: Manifest, firmware: Firmware) -> FrontEndFiles:
         sources = features_sources(front_end, firmware.inputs[0], firmware.name)
     except ModelError as error:
         return FrontEndFiles(reason=str(error))
-    return FrontEndFiles(sources, _vectors(front_end, firmware))
+    return FrontEndFiles(front_end, sources, _vectors(front_end, firmware))
 
 
 def _vectors(front_end: FrontEnd, firmware: Firmware) -> str:

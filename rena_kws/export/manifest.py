@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rena_kws.artifacts import ConvertedModel
+from rena_kws.decisions import DecisionSettings
 from rena_kws.errors import ModelError
 
 SCHEMA_VERSION = 1
@@ -19,13 +20,15 @@ FILE_NAME = "manifest.json"
 @dataclass(frozen=True)
 class Manifest:
     """`labels` and `front_end` are empty where nobody knows them: a bare model file. Each figure of `figures`'
-    measurement says in `how` whether it was measured, emulated or estimated."""
+    measurement says in `how` whether it was measured, emulated or estimated. `decisions`: how a stream is decided
+    (`DecisionSettings`), once that was chosen."""
 
     format: str
     sha256: str
     labels: tuple[str, ...] = ()
     front_end: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
+    decisions: Mapping[str, Any] = field(default_factory=dict)
     model_files: tuple[str, ...] = ()
     created_by: str = field(default_factory=lambda: f"rena-kws {version('rena-kws')}")
     schema_version: int = SCHEMA_VERSION
@@ -70,6 +73,10 @@ class Manifest:
     def named(self, *files: str) -> Manifest:
         """The same for a network stored in these files, the one of `sha256` first."""
         return replace(self, model_files=files)
+
+    def deciding(self, decisions: DecisionSettings) -> Manifest:
+        """The same network, with how its streams are decided."""
+        return replace(self, decisions=decisions.as_json())
 
     def as_text(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"

@@ -97,10 +97,10 @@ typedef float {name}_features_word;
  * scratch: {upper}_FEATURES_SCRATCH_WORDS words. */
 void {name}_features(const int16_t *samples, int8_t *input, {name}_features_word *scratch);
 
-/* The same in its two steps, for a frame. {upper}_WINDOW_SAMPLES samples to {upper}_MEL_BANDS bands, as 16-bit codes: */
+/* A frame in two steps: {upper}_WINDOW_SAMPLES samples to {upper}_MEL_BANDS bands, as 16-bit codes, */
 void {name}_frame_bands(const int16_t *samples, uint16_t *bands, {name}_features_word *scratch);
 
-/* Those to {upper}_FEATURES_A_FRAME features. peak: the clip's largest sample, or 32768 where no sample is positive.
+/* and those to {upper}_FEATURES_A_FRAME features. peak: the clip's largest sample, or 32768 where none is positive.
  * scratch: {upper}_MEL_BANDS words. */
 void {name}_frame_features(const uint16_t *bands, int32_t peak, int8_t *features, {name}_features_word *scratch);
 

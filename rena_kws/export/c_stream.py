@@ -1,0 +1,138 @@
+"""The stream in a C bundle: its sources, a test of it, an example program, and what the bundle's README says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rena_kws.artifacts import Firmware
+from rena_kws.decisions import DecisionSettings
+from rena_kws.errors import ModelError
+from rena_kws.export.c_front_end import FrontEndFiles
+from rena_kws.export.manifest import Manifest
+from rena_kws.firmware.emit_stream import stream_sources
+
+
+@dataclass(frozen=True)
+class StreamFiles:
+    """`sources` go into the library, `example` beside it; both are empty where a bundle cannot listen to a stream, and
+    `reason` says why, for people."""
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    example: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+
+
+def stream_files(manifest: Manifest, firmware: Firmware, front_end: FrontEndFiles) -> StreamFiles:
+    """What a bundle of `firmware` holds for listening. Raises `ModelError` for decisions that cannot be read."""
+    if front_end.front_end is None:
+        return StreamFiles(reason=front_end.reason)
+    decisions = DecisionSettings.from_json(manifest.decisions)
+    try:
+        sources = stream_sources(front_end.front_end, firmware, manifest.labels, decisions)
+    except ModelError as error:
+        return StreamFiles(reason=str(error))
+    return StreamFiles(sources, {f"{firmware.name}_example.c": _example(firmware.name)})
+
+
+def stream_check(name: str) -> str:
+    """C that pushes the test's sounds in odd pieces and counts the scores that differ from those of whole clips."""
+    upper = name.upper()
+    return f"""
+static int wrong_results(unsigned char *arena)
+{{
+    static int16_t samples[{upper}_CLIP_SAMPLES];
+    static {name}_features_word scratch[{upper}_FEATURES_SCRATCH_WORDS];
+    static {name}_stream stream;
+    int8_t scores[{upper}_CLASSES];
+    int wrong = 0;
+    for (int i = 0; i < TEST_SOUNDS; i++) {{
+        make_sound(12345U + (uint32_t)i, samples);
+        {name}_features(samples, {name}_input(arena), scratch);
+        {name}_run(arena);
+        memcpy(scores, {name}_output(arena), sizeof scores);
+        {name}_stream_init(&stream, arena, 0, 0);
+        for (size_t at = 0; at < {upper}_CLIP_SAMPLES; at += 77) {{
+            const size_t left = {upper}_CLIP_SAMPLES - at;
+            {name}_stream_push(&stream, samples + at, left < 77 ? left : 77);
+        }}
+        wrong += memcmp(scores, {name}_output(arena), sizeof scores) != 0;
+    }}
+    printf("%d streams, %d results are not those of their clips\\n", TEST_SOUNDS, wrong);
+    return wrong;
+}}
+"""
+
+
+def _example(name: str) -> str:
+    upper = name.upper()
+    return f"""/* SPDX-License-Identifier: MIT-0
+ *
+ * An example of a main program, to be fitted to your board: the microphone's interrupt leaves samples in a ring, the
+ * main loop listens to them.
+ */
+#include "{name}_labels.h"
+#include "{name}_stream.h"
+
+/* A power of two. It has to hold what the microphone delivers while the network runs. */
+#define RING_SAMPLES 8192U
+
+void microphone_received(const int16_t *samples, size_t n); /* call it from the interrupt of your microphone's DMA */
+void detected(const char *word, float probability);         /* yours: what a word sets in motion */
+
+static unsigned char memory[{upper}_STREAM_ARENA_BYTES + {upper}_ARENA_ALIGNMENT];
+static {name}_stream stream;
+static int16_t ring[RING_SAMPLES];
+static volatile uint32_t written; /* samples so far; the place in the ring is what is left of RING_SAMPLES */
+
+void microphone_received(const int16_t *samples, size_t n)
+{{
+    uint32_t at = written;
+    for (size_t i = 0; i < n; i++) {{
+        ring[at++ % RING_SAMPLES] = samples[i];
+    }}
+    written = at;
+}}
+
+static void on_event(void *user, const {name}_event *event)
+{{
+    static const char *const words[] = {upper}_LABELS;
+    (void)user;
+    detected(words[event->label], (float)event->score / {upper}_FULL_SCORE);
+}}
+
+int main(void)
+{{
+    unsigned char *const arena = memory + ({upper}_ARENA_ALIGNMENT - (uintptr_t)memory % {upper}_ARENA_ALIGNMENT);
+    uint32_t read = 0;
+    {name}_stream_init(&stream, arena, on_event, 0);
+    for (;;) {{
+        const uint32_t at = read % RING_SAMPLES;
+        uint32_t waiting = written - read; /* sleep here while it is 0 */
+        if (waiting > RING_SAMPLES - at) {{
+            waiting = RING_SAMPLES - at;
+        }}
+        {name}_stream_push(&stream, ring + at, waiting);
+        read += waiting;
+    }}
+}}
+"""
+
+
+def stream_readme(name: str, stream: StreamFiles) -> str:
+    upper = name.upper()
+    if not stream.sources:
+        return f"\nIt does not listen to a stream: {stream.reason}.\n"
+    return f"""
+## Listening
+
+    {name}_stream_init(&stream, arena, on_event, 0);
+    {name}_stream_push(&stream, samples, n);         any number of samples, as they come
+
+`stream` is a `{name}_stream` of yours, `arena` {upper}_STREAM_ARENA_BYTES bytes, aligned to
+{upper}_ARENA_ALIGNMENT, which may serve other purposes between two pushes. Each hop costs a frame of the front end;
+once in {upper}_HOPS_A_RESULT hops the network runs over the last {upper}_CLIP_SAMPLES samples, with the very features
+that `{name}_features` makes of them. Where a word is detected `on_event` is told the label, its smoothed probability
+and the sample. `{name}_stream_settings.h` holds the numbers that decide; `{name}_example.c` shows a main program around
+a microphone's interrupt.
+"""

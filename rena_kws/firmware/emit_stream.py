@@ -1,0 +1,82 @@
+"""A network with its front end → the C that listens without end and reports detections.
+
+Everything about one network is a number in `NAME_stream_settings.h`; the templates in `stream/` are the same for all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+from rena_kws.artifacts import Firmware
+from rena_kws.decisions import STEPS, DecisionSettings, keyword_indices
+from rena_kws.errors import ModelError
+from rena_kws.firmware.emit import renamed
+from rena_kws.frontend.settings import FrontEnd
+
+_TEMPLATES = ("kws_decisions.h", "kws_decisions.c", "kws_stream.h", "kws_stream.c")
+
+
+def stream_sources(
+    front_end: FrontEnd, firmware: Firmware, labels: Sequence[str], decisions: DecisionSettings
+) -> Mapping[str, str]:
+    """File name → text: `NAME_stream.{h,c}`, `NAME_decisions.{h,c}` and the settings of both.
+
+    They need the sources of `generate` and `features_sources` beside them. Raises `ModelError` for a network whose
+    output is not one probability a label, and where no label is a keyword.
+    """
+    _check(firmware, labels)
+    folder = resources.files("rena_kws.firmware.stream")
+    name = firmware.name
+    shared = {renamed(file, name): _filled_in((folder / file).read_text("utf-8"), name) for file in _TEMPLATES}
+    return {**shared, f"{name}_stream_settings.h": _settings(front_end, name, labels, decisions)}
+
+
+def _check(firmware: Firmware, labels: Sequence[str]) -> None:
+    port = firmware.outputs[0]
+    if len(firmware.outputs) != 1 or port.size_bytes != len(labels):
+        raise ModelError(f"a stream needs a score for each of {len(labels)} labels; the network has {port.size_bytes}")
+    if port.zero_point != -128 or not math.isclose(port.scale, 1 / STEPS, rel_tol=1e-6):
+        raise ModelError(
+            f"a stream needs probabilities, as a softmax gives them (scale 1/{STEPS}, zero point -128); the network's "
+            f"output has scale {port.scale:g} and zero point {port.zero_point}"
+        )
+    if not keyword_indices(labels):
+        raise ModelError(f"a stream needs a label that is a word: {', '.join(labels)}")
+
+
+def _filled_in(text: str, name: str) -> str:
+    return renamed(text, name).replace('"kws.h"', f'"{name}.h"')  # last: the name may begin with kws_
+
+
+def _settings(front_end: FrontEnd, name: str, labels: Sequence[str], decisions: DecisionSettings) -> str:
+    upper = name.upper()
+    period_ms = front_end.hop_ms * decisions.hops_a_result
+    keywords = keyword_indices(labels)
+    flags = ", ".join(str(int(index in keywords)) for index in range(len(labels)))
+    return f"""/* SPDX-License-Identifier: MIT-0
+ *
+ * How {name} listens. Generated from the manifest; change a number to try another.
+ */
+#ifndef {upper}_STREAM_SETTINGS_H
+#define {upper}_STREAM_SETTINGS_H
+
+/* The network runs once in so many hops: every {period_ms} ms. */
+#define {upper}_HOPS_A_RESULT {decisions.hops_a_result}
+
+/* Results that a decision takes the mean of. */
+#define {upper}_SMOOTHED_RESULTS {decisions.smoothed_results}
+
+/* The sum over them at probability 1, and the least that is a detection: {decisions.threshold:.4g} of it. */
+#define {upper}_FULL_SCORE {decisions.full_score}
+#define {upper}_THRESHOLD {decisions.threshold_sum}
+
+/* Results after a detection that are not looked at: {decisions.refractory_ms} ms. */
+#define {upper}_RESTING_RESULTS {decisions.resting_results(front_end.hop_ms)}
+
+#define {upper}_CLASSES {len(labels)}
+#define {upper}_IS_KEYWORD {{{flags}}}
+
+#endif
+"""

@@ -1,0 +1,80 @@
+"""Decisions in Python against those of the exported C, and both against what the rules say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from test_firmware_stream import LABELS, small_stream
+
+from rena_kws.decisions import DecisionSettings, Detection, detect, keyword_indices, smooth
+from rena_kws.errors import ModelError
+
+CHOICES = (
+    DecisionSettings(hops_a_result=1, smoothed_results=1, threshold=0.5, refractory_ms=0),
+    DecisionSettings(hops_a_result=2, smoothed_results=3, threshold=0.3, refractory_ms=90),
+    DecisionSettings(hops_a_result=4, smoothed_results=16, threshold=0.7, refractory_ms=1000),
+    DecisionSettings(hops_a_result=4, smoothed_results=2, threshold=1.0, refractory_ms=500),
+)
+
+
+@hypothesis_settings(max_examples=80)
+@given(
+    choice=st.sampled_from(CHOICES),
+    results=st.integers(0, 300),
+    certainty=st.floats(0, 300),
+    seed=st.integers(0, 1 << 16),
+)
+def test_python_decides_as_the_c(choice: DecisionSettings, results: int, certainty: float, seed: int) -> None:
+    """Words that last, in noise; saturated scores and equal ones among them."""
+    stream, front_end = small_stream(choice)
+    rng = np.random.default_rng(seed)
+    words = np.repeat(rng.integers(0, len(LABELS), results // 7 + 1), 7)[:results]
+    scores = rng.integers(-128, 128, (results, len(LABELS))).astype(float)
+    scores[np.arange(results), words] += certainty
+    scores = np.clip(scores, -128, 127).astype(np.int8)
+    sums = smooth(scores, choice.smoothed_results)
+    found = detect(sums, keyword_indices(LABELS), choice.threshold_sum, choice.resting_results(front_end.hop_ms))
+    assert found == stream.decide(scores)
+
+
+def test_detections_follow_the_rules() -> None:
+    """By the letter of the documentation, one result at a time."""
+    rng = np.random.default_rng(3)
+    scores = np.clip(rng.normal(0, 120, (400, 5)), -128, 127).astype(np.int8)
+    choice = DecisionSettings(hops_a_result=2, smoothed_results=4, threshold=0.55, refractory_ms=400)
+    period_ms, last_ms, expected = 40, -1e9, []
+    for result in range(len(scores)):
+        window = scores[max(0, result - 3) : result + 1]
+        means = (window.astype(float) + 128).sum(axis=0) / 4 / 256
+        label = max((0, 1, 4), key=lambda index: means[index])
+        if means[label] >= 0.55 and result * period_ms - last_ms >= 400:
+            expected.append(Detection(result, label, round(means[label] * 4 * 256)))
+            last_ms = result * period_ms
+    found = detect(smooth(scores, 4), keyword_indices(LABELS), choice.threshold_sum, choice.resting_results(20))
+    assert len(found) > 5
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"threshold": 0}, "threshold lies above 0 and is at most 1, not 0"),
+        ({"threshold": 1.5}, "not 1.5"),
+        ({"threshold": "high"}, "is a number, not 'high'"),
+        ({"smoothed_results": 0}, "smoothed_results is a whole number from 1 to 1000, not 0"),
+        ({"hops_a_result": 2.5}, "hops_a_result is a whole number"),
+        ({"refractory_ms": -1}, "refractory_ms is a whole number from 0"),
+        ({"treshold": 0.5}, "unknown decision setting 'treshold'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object], why: str) -> None:
+    with pytest.raises(ModelError, match=why):
+        DecisionSettings.from_json(wrong)
+
+
+def test_settings_survive_json() -> None:
+    for choice in CHOICES:
+        assert DecisionSettings.from_json(choice.as_json()) == choice
