@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rena_kws.export.manifest import Manifest
     from rena_kws.firmware.toolchain import Optimize
     from rena_kws.frontend.settings import FrontEnd
+    from rena_kws.profilers.cortex_m.stream_profile import StreamCost
     from rena_kws.search import SearchResult, SearchSettings, Watcher
 
 ModelLike = ConvertedModel | str | Path
@@ -79,6 +80,26 @@ def profile(
     if reason := profiler.unavailable():
         raise UnavailableError(reason)
     return profiler.profile(_as_model(model), target, inputs)
+
+
+def profile_stream(
+    model: ModelLike, device: str, sound: NDArray[np.int16] | None = None, optimize: Optimize | None = None
+) -> StreamCost:
+    """What listening with a model costs on an emulated device: `sound`, or noise, through the exported stream in C.
+
+    The model's front end, labels and decisions come from the manifest beside it. Raises `ModelError`, `CandidateError`,
+    `UnknownNameError`, `UnavailableError`.
+    """
+    from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE
+    from rena_kws.profilers.cortex_m.stream_profile import profile_stream as run_stream
+    from rena_kws.streaming.bundle import stream_bundle
+
+    target = catalogue.get(device)
+    if reason := profiler_for(target).unavailable():
+        raise UnavailableError(reason)
+    goal = optimize or DEFAULT_OPTIMIZE
+    bundle = stream_bundle(*_with_manifest(model), optimize=goal)
+    return run_stream(bundle.sources, bundle.firmware, bundle.front_end, bundle.decisions, target, sound, goal)
 
 
 def profile_image(image: str | Path, device: str, **what: Any) -> Measurement:

@@ -15,7 +15,7 @@ from rena_kws.frontend.settings import FrontEnd
 from rena_kws.profilers.cortex_m.emulator import Emulator, check
 from rena_kws.profilers.cortex_m.image import read_image
 
-FPU = {"cortex-m4": "vfp4d16sp", "cortex-m33": "fp_armv8d16sp", "cortex-m7": "fp_armv8d16sp"}
+FPU = ("cortex-m4", "cortex-m33", "cortex-m7")
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,14 @@ class OnChip:
     stack_bytes: int
 
 
-class HardFloat(ZigToolchain):
-    """Floats in the registers of the FPU."""
-
-    def command(self, target: Target, optimize: Optimize) -> list[str]:
-        words = super().command(target, optimize)
-        words[words.index("thumb-freestanding-eabi")] = "thumb-freestanding-eabihf"
-        cpu = next(i for i, word in enumerate(words) if word.startswith("-mcpu="))
-        words[cpu] += f"+{FPU[target.core]}"
-        return words
-
-
 def run(
     front_end: FrontEnd, port: Port, clip: NDArray[np.int16], core: str, *, fpu: bool, optimize: Optimize = "balanced"
 ) -> OnChip:
     device = replace(catalogue.get(core), fpu="single" if fpu else "none")
     flash, ram = device.flash_origin or 0, device.ram_origin or 0
-    toolchain = HardFloat() if fpu else ZigToolchain()
     sources = features_sources(front_end, port, "kws")
-    target = Target(core, device.dsp, flash, ram)
-    image = read_image(toolchain.compile(sources, target, entry="kws_features", optimize=optimize))
+    target = Target(core, device.dsp, flash, ram, fpu)
+    image = read_image(ZigToolchain().compile(sources, target, entry="kws_features", optimize=optimize))
     count, scratch_bytes = int(np.prod(front_end.shape)), 4 * scratch_words(front_end)
     features = ram + clip.nbytes
     scratch = features + (count + 7) // 8 * 8

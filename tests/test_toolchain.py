@@ -46,6 +46,16 @@ def test_an_image_has_the_entry_and_nothing_unreachable(toolchain: Toolchain) ->
     assert image.flash_bytes < 200 and image.ram_bytes == 0
 
 
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m33", "cortex-m7"])
+def test_floats_go_through_the_fpu_where_there_is_one(toolchain: Toolchain, core: str) -> None:
+    sources = {"a.c": "float kws_run(float a, float b) { return a * b; }\n"}
+    sizes = {}
+    for fpu in (False, True):
+        image = read_image(toolchain.compile(sources, Target(core, fpu=fpu), entry="kws_run"))
+        sizes[fpu] = image.flash_bytes
+    assert sizes[True] <= 12 < sizes[False]  # one instruction, or the library's multiplication
+
+
 def test_small_copies_are_expanded_in_place(toolchain: Toolchain) -> None:
     image = read_image(toolchain.compile(SOURCES, Target("cortex-m4"), entry="kws_run"))
     assert not [function for function in image.functions if "memcpy" in function.name]

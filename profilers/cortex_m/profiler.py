@@ -68,7 +68,7 @@ class CortexMProfiler(Profiler):
             ports = f"{len(firmware.inputs)} and {len(firmware.outputs)}"
             raise ModelError(f"a model with one input and one output is needed: it has {ports}")
         batch = batch_of(inputs, firmware.inputs[0].shape, firmware.inputs[0].dtype)
-        chip = _Chip.of(device)
+        chip = Chip.of(device)
         key = result_cache.key_of(firmware, device, batch, self.toolchain.identity, self.optimize)
         known = result_cache.load(key) if self.cached else None
         if known is not None:
@@ -85,7 +85,7 @@ class CortexMProfiler(Profiler):
         return measurement
 
     def _emulate(
-        self, image: Image, firmware: Firmware, device: Device, chip: _Chip, batch: NDArray[Any]
+        self, image: Image, firmware: Firmware, device: Device, chip: Chip, batch: NDArray[Any]
     ) -> _Emulation:
         """Run every input from fresh RAM; the first is counted."""
         outputs: list[bytes] = []
@@ -114,7 +114,7 @@ class CortexMProfiler(Profiler):
         return _Emulation(tuple(outputs), stack_bytes, counters)
 
     def _measurement(
-        self, firmware: Firmware, device: Device, chip: _Chip, image: Image, result: _Emulation, ram_bytes: int
+        self, firmware: Firmware, device: Device, chip: Chip, image: Image, result: _Emulation, ram_bytes: int
     ) -> Measurement:
         cycles, memory_cycles = result.counters.cycles, memory_cycles_of(result.counters, device)
         latency_ms = (cycles + memory_cycles) / chip.clock_hz * 1e3
@@ -194,7 +194,7 @@ def _layers(image: Image, firmware: Firmware) -> list[tuple[int, Function]]:
     return [(number, function) for number, function in found if function]
 
 
-def _call(emulator: Emulator, image: Image, firmware: Firmware, chip: _Chip, data: bytes) -> int:
+def _call(emulator: Emulator, image: Image, firmware: Firmware, chip: Chip, data: bytes) -> int:
     """Run the network on one input, from fresh RAM → the stack it took."""
     arena, top = _arena(image, chip), chip.ram_origin + chip.ram_bytes
     emulator.clear_ram()
@@ -215,7 +215,7 @@ def _call(emulator: Emulator, image: Image, firmware: Firmware, chip: _Chip, dat
 
 
 @dataclass(frozen=True)
-class _Chip:
+class Chip:
     """The fields of a Cortex-M device that are certain to be there."""
 
     core: str
@@ -226,19 +226,19 @@ class _Chip:
     ram_bytes: int
 
     @classmethod
-    def of(cls, device: Device) -> _Chip:
+    def of(cls, device: Device) -> Chip:
         values = {name: getattr(device, name) for name in cls.__dataclass_fields__}
         if device.kind != "cortex_m" or None in values.values():
             raise ModelError(f"device {device.name} is no Cortex-M: its kind is {device.kind}")
         return cls(**values)
 
 
-def _arena(image: Image, chip: _Chip) -> int:
+def _arena(image: Image, chip: Chip) -> int:
     """The arena's address: the first 16-byte boundary after the image's data."""
     return (max(image.ram_end, chip.ram_origin) + 15) // 16 * 16
 
 
-def _check_fit(image: Image, firmware: Firmware, device: Device, chip: _Chip, stack_bytes: int) -> int:
+def _check_fit(image: Image, firmware: Firmware, device: Device, chip: Chip, stack_bytes: int) -> int:
     """The RAM in use. Raises `DoesNotFitError` with the numbers where flash or RAM exceed the device."""
     if image.flash_bytes > chip.flash_bytes:
         raise DoesNotFitError(

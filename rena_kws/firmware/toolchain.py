@@ -72,12 +72,14 @@ _COMMON_FLAGS = (
 
 @dataclass(frozen=True)
 class Target:
-    """What an image is linked for: the core's name ("cortex-m4"), its DSP extension, and where flash and RAM begin."""
+    """What an image is linked for: the core's name ("cortex-m4"), its DSP extension, where flash and RAM begin, and
+    whether floats go through an FPU of single precision, and its registers into calls."""
 
     core: str
     dsp: bool = False
     flash_origin: int = 0x08000000
     ram_origin: int = 0x20000000
+    fpu: bool = False
 
     @property
     def has_assembly_loops(self) -> bool:
@@ -138,9 +140,11 @@ class ZigToolchain(Toolchain):
     def command(self, target: Target, optimize: Optimize) -> list[str]:
         # The extension is an option of the M33, and part of the M4 and M7.
         cpu = target.core.replace("-", "_") + ("+dsp" if target.core == "cortex-m33" and target.dsp else "")
+        if target.fpu:
+            cpu += "+vfp4d16sp" if target.core == "cortex-m4" else "+fp_armv8d16sp"
         return [
             *(sys.executable, "-m", "ziglang", "cc"),
-            *("-target", "thumb-freestanding-eabi", f"-mcpu={cpu}"),
+            *("-target", f"thumb-freestanding-eabi{'hf' if target.fpu else ''}", f"-mcpu={cpu}"),
             *(*_level(target, optimize), "-ffreestanding", "-fno-sanitize=all"),
         ]
 
@@ -162,7 +166,10 @@ class GccToolchain(Toolchain):
 
     def command(self, target: Target, optimize: Optimize) -> list[str]:
         cpu = target.core + ("+nodsp" if target.core == "cortex-m33" and not target.dsp else "")
-        return [self.program, f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=soft", *_level(target, optimize), "-nostartfiles"]
+        floats = ["-mfloat-abi=soft"]
+        if target.fpu:
+            floats = ["-mfloat-abi=hard", f"-mfpu={'fpv4' if target.core == 'cortex-m4' else 'fpv5'}-sp-d16"]
+        return [self.program, f"-mcpu={cpu}", "-mthumb", *floats, *_level(target, optimize), "-nostartfiles"]
 
 
 def compile_host_library(sources: Mapping[str, str], *, optimize: Optimize = "balanced", libc: bool = True) -> Path:

@@ -33,28 +33,37 @@ static int32_t until_due(const kws_stream *stream, size_t n)
     return n < (size_t)due ? (int32_t)n : due;
 }
 
+/* Loops of our own: the memcpy of many a toolchain moves byte by byte. */
 static void take(kws_stream *stream, const int16_t *samples, int32_t n)
 {
+    int16_t *const into = stream->in_frame >= 0 ? stream->samples + stream->in_frame : 0;
     int16_t peak = stream->peaks[stream->piece];
     for (int32_t i = 0; i < n; i++) {
-        peak = samples[i] > peak ? samples[i] : peak;
+        const int16_t sample = samples[i];
+        peak = sample > peak ? sample : peak;
+        if (into) {
+            into[i] = sample;
+        }
     }
     stream->peaks[stream->piece] = peak;
-    if (stream->in_frame >= 0) {
-        memcpy(stream->samples + stream->in_frame, samples, (size_t)n * sizeof *samples);
-    }
     stream->in_frame += n;
     stream->in_piece += n;
     stream->position += (uint64_t)n;
 }
 
+static inline int32_t next_frame(int32_t frame)
+{
+    return frame + 1 < KWS_FRAMES ? frame + 1 : 0;
+}
+
 static void add_frame(kws_stream *stream)
 {
     kws_frame_bands(stream->samples, stream->bands[stream->frame], (kws_features_word *)(void *)stream->arena);
-    stream->frame = stream->frame + 1 < KWS_FRAMES ? stream->frame + 1 : 0;
+    stream->frame = next_frame(stream->frame);
+    stream->new_frames = least(stream->new_frames + 1, KWS_FRAMES);
     stream->in_frame = KWS_WINDOW_SAMPLES - KWS_HOP_SAMPLES; /* what the next frame has in common with this one */
-    if (stream->in_frame > 0) {
-        memmove(stream->samples, stream->samples + KWS_HOP_SAMPLES, (size_t)stream->in_frame * sizeof *stream->samples);
+    for (int32_t i = 0; i < stream->in_frame; i++) {
+        stream->samples[i] = stream->samples[i + KWS_HOP_SAMPLES];
     }
 }
 
@@ -67,18 +76,29 @@ static int32_t peak_of(const kws_stream *stream)
     return peak > 0 ? peak : 32768;
 }
 
-/* The ring's frames, oldest first, through the network. */
-static void compute_result(kws_stream *stream)
+/* Features of the ring's frames for the peak as it is now, into the network's input, the oldest frame first. */
+static void write_features(kws_stream *stream)
 {
     const int32_t peak = peak_of(stream);
-    int8_t *features = kws_input(stream->arena);
+    const int32_t kept = peak == stream->peak ? KWS_FRAMES - stream->new_frames : 0;
+    int8_t *input = kws_input(stream->arena);
     int32_t frame = stream->frame;
-    kws_event event = {-1, 0, stream->position};
     for (int32_t i = 0; i < KWS_FRAMES; i++) {
-        kws_frame_features(stream->bands[frame], peak, features, stream->scratch);
-        features += KWS_FEATURES_A_FRAME;
-        frame = frame + 1 < KWS_FRAMES ? frame + 1 : 0;
+        if (i >= kept) {
+            kws_frame_features(stream->bands[frame], peak, stream->features[frame], stream->scratch);
+        }
+        memcpy(input, stream->features[frame], KWS_FEATURES_A_FRAME);
+        input += KWS_FEATURES_A_FRAME;
+        frame = next_frame(frame);
     }
+    stream->peak = peak;
+    stream->new_frames = 0;
+}
+
+static void compute_result(kws_stream *stream)
+{
+    kws_event event = {-1, 0, stream->position};
+    write_features(stream);
     kws_run(stream->arena);
     event.label = kws_decide(&stream->decisions, kws_output(stream->arena), &event.score);
     if (event.label >= 0 && stream->on_event) {

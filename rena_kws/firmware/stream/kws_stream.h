@@ -5,9 +5,9 @@
  *     samples ─► frame ─► bands ─► ring of a clip's frames ─► features ─► network ─► scores ─► decision
  *                     once a hop                        once in KWS_HOPS_A_RESULT hops
  *
- * The features of a clip are those that kws_features makes of the same samples, bit by bit: the ring holds bands, which do
- * not depend on the clip's loudest sample, and each result makes features of all of them for the sample that is the
- * loudest now.
+ * The features of a clip are those that kws_features makes of the same samples, bit by bit. They depend on the loudest
+ * sample of the clip; bands do not. So bands are kept, and where the loudest sample has changed since the last result,
+ * the features of all frames are made of them anew. Where it has not, only those of new frames are.
  */
 #ifndef KWS_STREAM_H
 #define KWS_STREAM_H
@@ -47,9 +47,12 @@ typedef struct {
     int32_t in_piece;
     int32_t frame, piece;                         /* places in the rings: of the oldest frame, of the piece under way */
     int32_t hops_to_result;
+    int32_t new_frames;                           /* since the last result */
+    int32_t peak;                                 /* that the features are for; 0 before there are any */
     int16_t samples[KWS_WINDOW_SAMPLES];
     int16_t peaks[KWS_PIECES];                    /* 0 where no sample is positive */
     uint16_t bands[KWS_FRAMES][KWS_MEL_BANDS];
+    int8_t features[KWS_FRAMES][KWS_FEATURES_A_FRAME];
     kws_features_word scratch[KWS_MEL_BANDS];
     kws_decisions decisions;
 } kws_stream;

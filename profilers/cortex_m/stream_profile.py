@@ -1,0 +1,218 @@
+"""A stream on an emulated Cortex-M: samples in, events out, and what that costs a hop.
+
+    sound ─ one hop a call ─► NAME_stream_push ─► events; cycles of front end, network and the rest; RAM, flash, load
+
+The image is the bundle's C. The front end runs in single precision where the device has an FPU, else in integers.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import resources
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rena_kws.artifacts import Firmware
+from rena_kws.decisions import DecisionSettings
+from rena_kws.devices.description import Device
+from rena_kws.errors import DoesNotFitError, ModelError
+from rena_kws.firmware.emit import renamed
+from rena_kws.firmware.emit_features import scratch_words
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, Toolchain, ZigToolchain
+from rena_kws.frontend.settings import FrontEnd
+from rena_kws.profilers.cortex_m.emulator import Emulator, check
+from rena_kws.profilers.cortex_m.image import Image, read_image
+from rena_kws.profilers.cortex_m.profiler import Chip, memory_cycles_of
+from rena_kws.profilers.cortex_m.worker import EmulatorProcess
+
+PARTS = ("stream", "features", "network")
+"""Who owns a cycle: the ring buffers and the decisions, the front end, the network."""
+
+_EVENT_BYTES, _MOST_EVENTS = 16, 64
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """A detection on the chip. `score` in steps of the C's full score; `position`: samples heard by then."""
+
+    label: int
+    score: int
+    position: int
+
+
+@dataclass(frozen=True)
+class StreamCost:
+    """What listening costs, emulated. Cycles are means over whole periods of `hops_a_result` hops, once a clip has been
+    heard; `cycles_a_hop` are by part, the memory's apart from them. `longest_push_ms` is a hop with a result.
+
+    `load`: the share of its time that the core spends, at the device's clock. `ram_bytes`: the stream, its arena, the
+    stack and data; `flash_bytes` the whole image.
+    """
+
+    device: str
+    arithmetic: str
+    hop_ms: int
+    hops_a_result: int
+    cycles_a_hop: Mapping[str, float]
+    memory_cycles_a_hop: float
+    longest_push_ms: float
+    load: float
+    ram_bytes: int
+    stream_bytes: int
+    arena_bytes: int
+    stack_bytes: int
+    flash_bytes: int
+    events: tuple[StreamEvent, ...] = ()
+    how: str = "emulated"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def profile_stream(
+    sources: Mapping[str, str],
+    firmware: Firmware,
+    front_end: FrontEnd,
+    decisions: DecisionSettings,
+    device: Device,
+    sound: NDArray[np.int16] | None = None,
+    optimize: Optimize = DEFAULT_OPTIMIZE,
+    toolchain: Toolchain | None = None,
+    process: EmulatorProcess | None = None,
+) -> StreamCost:
+    """Run `sources`, those of network, front end and stream, on `device` over `sound`, a clip and two periods of noise
+    where it is None. Samples that fill no period are left out.
+
+    Raises `DoesNotFitError`, `ModelError`, `CandidateError`, `UnavailableError`, as profilers do.
+    """
+    chip = Chip.of(device)
+    name = firmware.name
+    listener = resources.files("rena_kws.profilers.cortex_m").joinpath("kws_listener.c").read_text("utf-8")
+    fpu = device.fpu != "none"
+    target = Target(chip.core, device.dsp, chip.flash_origin, chip.ram_origin, fpu)
+    files = {**sources, "listener.c": renamed(listener, name)}
+    compiled = (toolchain or ZigToolchain()).compile(files, target, entry=f"{name}_listener", optimize=optimize)
+    run = _Listening(read_image(compiled), firmware, front_end, decisions, device, chip)
+    if sound is None:
+        noise = np.random.default_rng(0).normal(0, 3000, front_end.clip_samples + 2 * run.period)
+        sound = noise.astype(np.int16)
+    with Emulator(device, bare=True, process=process) as emulator:
+        return run(emulator, sound, "single precision" if fpu else "integers")
+
+
+@dataclass
+class _Listening:
+    """One image on one chip."""
+
+    image: Image
+    firmware: Firmware
+    front_end: FrontEnd
+    decisions: DecisionSettings
+    device: Device
+    chip: Chip
+
+    @property
+    def period(self) -> int:
+        """Samples between two results."""
+        return self.front_end.hop_samples * self.decisions.hops_a_result
+
+    def __call__(self, emulator: Emulator, sound: NDArray[np.int16], arithmetic: str) -> StreamCost:
+        first, hop = self.front_end.clip_samples, self.front_end.hop_samples
+        periods = (len(sound) - first) // self.period
+        if periods < 1:
+            raise ModelError(f"a stream is profiled over {first + self.period} samples or more, not {len(sound)}")
+        self._load(emulator)
+        arena, stream, samples, log, bottom = self._places(emulator)
+        emulator.write(log, struct.pack("<II", 0, _MOST_EVENTS))
+        self._call(emulator, stream, arena, 0, log)
+        filling = [*range(0, first, hop), first]
+        for begin, end in pairwise(filling):  # until the first result there is no steady state
+            self._push(emulator, stream, samples, sound[begin:end])
+        start, longest = emulator.counters(), 0
+        for begin, end in pairwise(range(first, first + periods * self.period + 1, hop)):
+            longest = max(longest, self._push(emulator, stream, samples, sound[begin:end]))
+        spent, hops = emulator.counters(), periods * self.decisions.hops_a_result
+        by_part = {
+            part: (after[0] - before[0]) / hops
+            for part, before, after in zip(PARTS, start.by_owner, spent.by_owner, strict=True)
+        }
+        memory = (memory_cycles_of(spent, self.device) - memory_cycles_of(start, self.device)) / hops
+        stack_bytes = emulator.stack_bytes(bottom, self.chip.ram_origin + self.chip.ram_bytes)
+        stream_bytes, arena_bytes = samples - stream, self._arena_bytes
+        return StreamCost(
+            device=self.device.name,
+            arithmetic=arithmetic,
+            hop_ms=self.front_end.hop_ms,
+            hops_a_result=self.decisions.hops_a_result,
+            cycles_a_hop=by_part,
+            memory_cycles_a_hop=memory,
+            longest_push_ms=1e3 * longest / self.chip.clock_hz,
+            load=(sum(by_part.values()) + memory) / (self.chip.clock_hz * self.front_end.hop_ms / 1e3),
+            ram_bytes=self.image.ram_bytes + arena_bytes + stream_bytes + stack_bytes,
+            stream_bytes=stream_bytes,
+            arena_bytes=arena_bytes,
+            stack_bytes=stack_bytes,
+            flash_bytes=self.image.flash_bytes - self._harness_bytes,
+            events=self._events(emulator, log),
+        )
+
+    @property
+    def _arena_bytes(self) -> int:
+        return max(self.firmware.arena_bytes, 4 * scratch_words(self.front_end))
+
+    @property
+    def _harness_bytes(self) -> int:
+        """Of the image, what is there for the emulator's sake."""
+        return sum(f.end - f.start for f in self.image.functions if f.name.startswith(f"{self.firmware.name}_listener"))
+
+    def _load(self, emulator: Emulator) -> None:
+        name = self.firmware.name
+        emulator.clear_ram()
+        emulator.load(self.image)
+        owners = {"stream": ("stream_push", "decide"), "features": ("frame_bands", "frame_features"), "network": ("run",)}
+        places = [
+            (PARTS.index(part), self.image.named(f"{name}_{function}"))
+            for part, functions in owners.items()
+            for function in functions
+        ]
+        emulator.own(places)
+
+    def _places(self, emulator: Emulator) -> tuple[int, int, int, int, int]:
+        """Addresses of arena, stream, a push's samples and the log of events, and where the stack must end."""
+        stream_bytes = emulator.call(f"{self.firmware.name}_listener", 0, 0, 0, 0).value
+        arena = _aligned(max(self.image.ram_end, self.chip.ram_origin))
+        stream = _aligned(arena + self._arena_bytes)
+        samples = stream + stream_bytes
+        log = _aligned(samples + 2 * self.front_end.hop_samples)
+        bottom = log + 8 + _EVENT_BYTES * _MOST_EVENTS
+        free = self.chip.ram_origin + self.chip.ram_bytes - bottom
+        if free < 512:
+            raise DoesNotFitError(
+                f"the stream does not fit {self.device.name}: it needs {bottom - self.chip.ram_origin} bytes of RAM "
+                f"and a stack, there are {self.chip.ram_bytes}"
+            )
+        return arena, stream, samples, log, bottom
+
+    def _push(self, emulator: Emulator, stream: int, samples: int, sound: NDArray[np.int16]) -> int:
+        emulator.write(samples, sound.astype("<i2").tobytes())
+        return self._call(emulator, stream, 0, samples, len(sound))
+
+    def _call(self, emulator: Emulator, *arguments: int) -> int:
+        emulator.set_register("sp", self.chip.ram_origin + self.chip.ram_bytes)
+        run = emulator.call(f"{self.firmware.name}_listener", *arguments)
+        check(run.stop, emulator, "the stream")
+        return run.cycles + run.memory_cycles
+
+    def _events(self, emulator: Emulator, log: int) -> tuple[StreamEvent, ...]:
+        count = min(int.from_bytes(emulator.read(log, 4), "little"), _MOST_EVENTS)
+        data = emulator.read(log + 8, _EVENT_BYTES * count) if count else b""
+        return tuple(StreamEvent(*struct.unpack_from("<iiQ", data, _EVENT_BYTES * i)) for i in range(count))
+
+
+def _aligned(address: int) -> int:
+    return (address + 15) // 16 * 16

@@ -1,0 +1,71 @@
+"""A model that knows its labels and front end → the C that listens, with what decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from rena_kws.artifacts import ConvertedModel, Firmware
+from rena_kws.decisions import DecisionSettings
+from rena_kws.errors import DatasetError, ModelError
+from rena_kws.export.manifest import Manifest
+from rena_kws.firmware.emit import generate
+from rena_kws.firmware.emit_features import features_sources
+from rena_kws.firmware.emit_stream import stream_sources
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
+from rena_kws.frontend.settings import FrontEnd
+from rena_kws.streaming.host_stream import HostStream
+
+
+@dataclass(frozen=True)
+class StreamBundle:
+    """Everything that `sources` depend on."""
+
+    firmware: Firmware
+    front_end: FrontEnd
+    labels: tuple[str, ...]
+    decisions: DecisionSettings
+
+    @cached_property
+    def sources(self) -> Mapping[str, str]:
+        """File name → text of network, front end and stream: those of an exported bundle. Raises `ModelError`."""
+        return {
+            **self.firmware.sources,
+            **features_sources(self.front_end, self.firmware.inputs[0], self.firmware.name),
+            **stream_sources(self.front_end, self.firmware, self.labels, self.decisions),
+        }
+
+    @property
+    def period_ms(self) -> int:
+        """Between two results of the network."""
+        return self.front_end.hop_ms * self.decisions.hops_a_result
+
+    @property
+    def period_samples(self) -> int:
+        return self.front_end.hop_samples * self.decisions.hops_a_result
+
+    def deciding(self, decisions: DecisionSettings) -> StreamBundle:
+        return replace(self, decisions=decisions)
+
+    def on_this_computer(self) -> HostStream:
+        return HostStream(self.sources, self.firmware.name)
+
+
+def stream_bundle(
+    model: ConvertedModel, manifest: Manifest | None, name: str = "kws", optimize: Optimize = DEFAULT_OPTIMIZE
+) -> StreamBundle:
+    """Raises `ModelError` where the model's manifest is missing or does not say what a stream needs."""
+    if manifest is None or not manifest.front_end or not manifest.labels:
+        raise ModelError(
+            f"a stream needs the labels and the front end of {model.name}, which a manifest beside "
+            "the model tells: take a run's folder, or a file exported from one"
+        )
+    if model.format != "tflite":
+        raise ModelError(f"a stream runs as C, which is made of int8 .tflite models: {model.name} is {model.format}")
+    try:
+        front_end = FrontEnd.from_json(manifest.front_end)
+    except DatasetError as error:
+        raise ModelError(f"the manifest's front end cannot be used: {error}") from None
+    decisions = DecisionSettings.from_json(manifest.decisions)
+    return StreamBundle(generate(model, name, optimize), front_end, manifest.labels, decisions)
