@@ -1,7 +1,7 @@
 """rena-kws: keyword spotting for small chips. Words in, firmware out.
 
 What the command line does is one call here too, with the same names: `rena_kws.search(...)`, `profile(...)`,
-`profile_image(...)`, `export(...)`, `evaluate(...)`.
+`profile_image(...)`, `profile_stream(...)`, `export(...)`, `evaluate(...)`, `evaluate_stream(...)`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rena_kws.api import evaluate, export, profile, profile_image, search
+    from rena_kws.api import evaluate, evaluate_stream, export, profile, profile_image, profile_stream, search
 
-__all__ = ["evaluate", "export", "profile", "profile_image", "search"]
+__all__ = ["evaluate", "evaluate_stream", "export", "profile", "profile_image", "profile_stream", "search"]
 __version__ = "0.1.0"
 
 # `python -m rena_kws` from a checkout finds this bare folder before an installed copy; what is mapped lies beside it.

@@ -1,9 +1,9 @@
-"""What the command line does, as one call each: search, profile, export, evaluate."""
+"""What the command line does, as one call each: search, profile, export, evaluate, and the same of streams."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rena_kws.frontend.settings import FrontEnd
     from rena_kws.profilers.cortex_m.stream_profile import StreamCost
     from rena_kws.search import SearchResult, SearchSettings, Watcher
+    from rena_kws.streaming.evaluation import StreamReport, StreamSettings
 
 ModelLike = ConvertedModel | str | Path
 
@@ -174,6 +175,26 @@ def evaluate(
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (features.y, predictions), 1)
     return EvaluationReport(float(np.mean(predictions == features.y)), len(features.y), confusion, labels)
+
+
+def evaluate_stream(
+    model: ModelLike,
+    dataset: str,
+    settings: StreamSettings | None = None,
+    options: Mapping[str, object] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> StreamReport:
+    """Misses and false accepts of a model on long streams, made of the validation and the test split of a dataset.
+
+    `tell` is told what is going on. Raises `ModelError`, `DatasetError`, `UnavailableError`.
+    """
+    from rena_kws.datasets.base import open_dataset
+    from rena_kws.streaming.bundle import stream_bundle
+    from rena_kws.streaming.evaluation import StreamSettings
+    from rena_kws.streaming.evaluation import evaluate_stream as run
+
+    bundle = stream_bundle(*_with_manifest(model))
+    return run(bundle, open_dataset(dataset, options or {}), settings or StreamSettings(), tell)
 
 
 def _features(

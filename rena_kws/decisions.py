@@ -1,4 +1,5 @@
-"""From a network's scores, result after result, to detections: the mean of the last few, a threshold, a time of rest.
+"""From a network's scores, result after result, to detections: the mean of the last few, a threshold, a time of rest,
+and no second detection of a word while it lasts.
 
 The exported C (`firmware/stream/kws_decisions.c`) decides the same, bit by bit: both calculate in integers, with the
 numbers that `DecisionSettings` gives. Smoothing and threshold are those of Chen, Parada and Heigold, Small-footprint
@@ -27,8 +28,9 @@ class DecisionSettings:
     """How a stream is decided. Raises `ModelError` for what makes no sense.
 
     The network runs once in `hops_a_result` hops of the front end. A keyword is detected where the mean of its
-    probabilities over the last `smoothed_results` results reaches `threshold`, above 0 and at most 1, and at least
-    `refractory_ms` after the detection before.
+    probabilities over the last `smoothed_results` results reaches `threshold`, above 0 and at most 1, at least
+    `refractory_ms` after the detection before; where that was of the same keyword, the mean must have fallen below the
+    threshold since.
     """
 
     hops_a_result: int = 4
@@ -97,13 +99,35 @@ def smooth(scores: NDArray[np.int8], smoothed_results: int) -> Sums:
 def detect(sums: Sums, keywords: Sequence[int], threshold_sum: int, resting_results: int) -> list[Detection]:
     """The detections in a stream of `smooth`ed scores, in order. Of equal sums the first keyword's counts."""
     of_keywords = sums[:, list(keywords)]
-    best = of_keywords.argmax(axis=1)
-    highest = of_keywords[np.arange(len(sums)), best]
-    candidates = np.flatnonzero(highest >= threshold_sum)
-    found = []
-    at = 0
+    above = of_keywords >= threshold_sum
+    candidates = np.flatnonzero(above.any(axis=1))
+    found: list[Detection] = []
+    at, lasting, ends = 0, -1, 0  # `lasting`: the keyword detected last, which lasts until the result `ends`
     while at < len(candidates):
         result = int(candidates[at])
-        found.append(Detection(result, keywords[int(best[result])], int(highest[result])))
+        row = of_keywords[result]
+        best = int(np.where(np.arange(len(row)) == lasting, -1, row).argmax()) if result < ends else int(row.argmax())
+        if row[best] < threshold_sum or (best == lasting and result < ends):
+            at = _next_other(above, candidates, at, lasting, ends)
+            continue
+        found.append(Detection(result, keywords[best], int(row[best])))
+        lasting, ends = best, _end(above[:, best], result)
         at = int(np.searchsorted(candidates, result + resting_results + 1))
     return found
+
+
+def _next_other(above: NDArray[np.bool_], candidates: NDArray[np.intp], at: int, lasting: int, ends: int) -> int:
+    """The next candidate at which another keyword than the lasting one is above the threshold, or it has ended."""
+    last = int(np.searchsorted(candidates, ends))
+    others = above[candidates[at:last]].sum(axis=1) > above[candidates[at:last], lasting]
+    return at + int(others.argmax()) if others.any() else last
+
+
+def _end(above: NDArray[np.bool_], result: int) -> int:
+    """The first result after `result` that is not above the threshold; the number of results where there is none."""
+    step = 64
+    for start in range(result + 1, len(above), step):
+        block = above[start : start + step]
+        if not block.all():
+            return start + int(block.argmin())
+    return len(above)

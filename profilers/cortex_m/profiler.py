@@ -84,9 +84,7 @@ class CortexMProfiler(Profiler):
             result_cache.store(key, measurement)
         return measurement
 
-    def _emulate(
-        self, image: Image, firmware: Firmware, device: Device, chip: Chip, batch: NDArray[Any]
-    ) -> _Emulation:
+    def _emulate(self, image: Image, firmware: Firmware, device: Device, chip: Chip, batch: NDArray[Any]) -> _Emulation:
         """Run every input from fresh RAM; the first is counted."""
         outputs: list[bytes] = []
         stack_bytes, counters = 0, None

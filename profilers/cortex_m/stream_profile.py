@@ -174,7 +174,11 @@ class _Listening:
         name = self.firmware.name
         emulator.clear_ram()
         emulator.load(self.image)
-        owners = {"stream": ("stream_push", "decide"), "features": ("frame_bands", "frame_features"), "network": ("run",)}
+        owners = {
+            "stream": ("stream_push", "decide"),
+            "features": ("frame_bands", "frame_features"),
+            "network": ("run",),
+        }
         places = [
             (PARTS.index(part), self.image.named(f"{name}_{function}"))
             for part, functions in owners.items()

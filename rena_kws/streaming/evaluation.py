@@ -1,6 +1,6 @@
 """A model on streams: decisions chosen on the validation split, then misses and false accepts on the test split.
 
-    validation ─► smoothing and threshold that miss least at the target of false accepts ─► test, at these ─► report
+    validation ─► smoothing and threshold that err least at the target of false accepts ─► test, at these ─► report
                                                                                      └─► and at all thresholds: the DET
 
 Sound goes through the exported C, compiled for this computer; what it decides is decided here for all thresholds at
@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -135,21 +135,25 @@ def _hear(bundle: StreamBundle, host: HostStream, segments: Iterable[SegmentMake
 def _choose(
     bundle: StreamBundle, keyword: Sequence[Heard], negative: Sequence[Heard], target: float
 ) -> tuple[DecisionSettings, Rates]:
-    """The smoothing and threshold with the fewest misses among those that keep the target, from there on upwards; of
-    equal ones the shortest smoothing, which answers first."""
+    """The smoothing and threshold with the fewest errors on keywords, missed and stray, among those that keep the
+    target, from there on upwards. Of equal thresholds the middle one, which has the most room on both sides; of equal
+    smoothings the shortest, which answers first."""
     best: tuple[DecisionSettings, Rates] | None = None
     for smoothed in SMOOTHED_RESULTS:
         tried = replace(bundle.decisions, smoothed_results=smoothed)
-        kept = None
-        for rates in _curve(bundle, keyword, negative, tried):
-            if rates.false_accepts_per_hour > target:
-                break
-            kept = rates
-        assert kept is not None  # nothing reaches a probability of 1
-        if best is None or kept.missed < best[1].missed:
-            best = replace(tried, threshold=kept.threshold), kept
+        curve = _curve(bundle, keyword, negative, tried)
+        keeping = list(takewhile(lambda rates: rates.false_accepts_per_hour <= target, curve))
+        least = min(map(_errors, keeping))  # there is one: nothing reaches a probability of 1
+        equal = [rates for rates in keeping if _errors(rates) == least]
+        if best is None or least < _errors(best[1]):
+            middle = equal[len(equal) // 2]
+            best = replace(tried, threshold=middle.threshold), middle
     assert best is not None
     return best
+
+
+def _errors(rates: Rates) -> int:
+    return rates.missed + rates.stray
 
 
 def _curve(

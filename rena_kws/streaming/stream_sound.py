@@ -3,9 +3,9 @@
     keywords   every keyword clip once, one to three seconds apart, in noise: what may be missed
     negatives  hours of noise, and in three segments of four other words too: what may be taken for a keyword
 
-Noise is white, pink or brown, a segment each, and its level wanders between -60 and -30 dB of full scale; every clip
-lies `snr_db` above the noise around it (levels as `noise.level` has them). Streams come in segments of minutes, so that
-hours need no memory and segments can be heard side by side.
+Noise is white, pink or brown above 50 Hz, a segment each, and its level wanders between -60 and -30 dB of full scale;
+every clip lies `snr_db` above the noise around it (levels as `noise.level` has them). Streams come in segments of
+minutes, so that hours need no memory and segments can be heard side by side.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ KEYWORDS_A_SEGMENT = 60
 MOST_CLIPS = 4_000
 """Of a split: more take memory, and tell little more."""
 
+_LOWEST_HZ = 50  # What small microphones let through.
 _NOISE_DB = (-60.0, -30.0)
 _KNOT_S = 4.0  # Between two levels of the noise.
 _FADE_SAMPLES = SAMPLE_RATE_HZ // 200
@@ -129,7 +130,8 @@ def _segment(
     starts = SAMPLE_RATE_HZ + np.cumsum(gaps + lengths) - lengths  # the first result takes a second of sound
     samples = samples or int(starts[-1] + lengths[-1]) + 3 * SAMPLE_RATE_HZ
     loudness = _loudness(samples, rng)
-    mixed = noise.coloured(rng, float(rng.choice(noise.EXPONENTS)), samples) * loudness
+    lowest = round(_LOWEST_HZ * samples / SAMPLE_RATE_HZ)
+    mixed = noise.coloured(rng, float(rng.choice(noise.EXPONENTS)), samples, lowest) * loudness
     said = []
     for start, (label, clip) in zip(starts.tolist(), clips, strict=True):
         end = start + len(clip)

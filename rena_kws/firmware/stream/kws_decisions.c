@@ -11,6 +11,7 @@ static const uint8_t is_keyword[KWS_CLASSES] = KWS_IS_KEYWORD;
 void kws_decisions_init(kws_decisions *decisions)
 {
     memset(decisions, 0, sizeof *decisions);
+    decisions->lasting = -1;
 }
 
 static void add(kws_decisions *decisions, const int8_t *scores)
@@ -28,18 +29,23 @@ int32_t kws_decide(kws_decisions *decisions, const int8_t *scores, int32_t *scor
 {
     int32_t best = -1;
     add(decisions, scores);
+    if (decisions->lasting >= 0 && decisions->sums[decisions->lasting] < KWS_THRESHOLD) {
+        decisions->lasting = -1;
+    }
     if (decisions->rest > 0) {
         decisions->rest--;
         return -1;
     }
     for (int32_t i = 0; i < KWS_CLASSES; i++) {
-        if (is_keyword[i] && decisions->sums[i] >= KWS_THRESHOLD && (best < 0 || decisions->sums[i] > *score)) {
+        const int32_t sum = decisions->sums[i];
+        if (is_keyword[i] && i != decisions->lasting && sum >= KWS_THRESHOLD && (best < 0 || sum > *score)) {
             best = i;
-            *score = decisions->sums[i];
+            *score = sum;
         }
     }
     if (best >= 0) {
         decisions->rest = KWS_RESTING_RESULTS;
+        decisions->lasting = best;
     }
     return best;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
  *
  * From the network's scores, result after result, to detections: the mean of the last few results, a threshold, and a
- * time of rest after a detection. In integers, so that every core and every computer decides alike.
+ * time of rest after a detection; the same word is detected again only once it has fallen below the threshold. In
+ * integers, so that every core and every computer decides alike.
  */
 #ifndef KWS_DECISIONS_H
 #define KWS_DECISIONS_H
@@ -20,6 +21,7 @@ typedef struct {
     int32_t sums[KWS_CLASSES];                          /* over it */
     int32_t next;                                       /* the oldest result, which the next one replaces */
     int32_t rest;                                       /* results to come that are not looked at */
+    int32_t lasting;                                    /* the label detected last, while it lasts; else -1 */
 } kws_decisions;
 
 /* As if the network had given every class its least score so far. */
