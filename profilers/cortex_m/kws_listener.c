@@ -5,8 +5,8 @@
 #include "kws_stream.h"
 
 typedef struct {
-    uint32_t count, most;
-    kws_event events[1]; /* and those that follow */
+    uint32_t count;
+    kws_event event; /* the last one */
 } event_log;
 
 uint32_t kws_listener(kws_stream *stream, void *memory, const int16_t *samples, uint32_t n);
@@ -14,10 +14,8 @@ uint32_t kws_listener(kws_stream *stream, void *memory, const int16_t *samples, 
 static void kws_listener_event(void *user, const kws_event *event)
 {
     event_log *const log = user;
-    if (log->count < log->most) {
-        log->events[log->count] = *event;
-    }
     log->count++;
+    log->event = *event;
 }
 
 /* Without a stream: the size of one. Without samples: a stream that begins, `memory` its arena and n the address of the

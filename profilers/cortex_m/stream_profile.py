@@ -33,7 +33,9 @@ from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 PARTS = ("stream", "features", "network")
 """Who owns a cycle: the ring buffers and the decisions, the front end, the network."""
 
-_EVENT_BYTES, _MOST_EVENTS = 16, 64
+_PERIODS = 12
+_LOG = struct.Struct("<I4xiiQ")
+"""How many events there were, and the last one; a hop has one at most."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,9 @@ def profile_stream(
     toolchain: Toolchain | None = None,
     process: EmulatorProcess | None = None,
 ) -> StreamCost:
-    """Run `sources`, those of network, front end and stream, on `device` over `sound`, a clip and two periods of noise
-    where it is None. Samples that fill no period are left out.
+    """Run `sources`, those of network, front end and stream, on `device` over `sound`: where it is None, a clip and
+    `_PERIODS` periods of noise, in which the loudest sample of a clip changes now and then, and with it all features.
+    Samples that fill no period are left out.
 
     Raises `DoesNotFitError`, `ModelError`, `CandidateError`, `UnavailableError`, as profilers do.
     """
@@ -99,7 +102,7 @@ def profile_stream(
     compiled = (toolchain or ZigToolchain()).compile(files, target, entry=f"{name}_listener", optimize=optimize)
     run = _Listening(read_image(compiled), firmware, front_end, decisions, device, chip)
     if sound is None:
-        noise = np.random.default_rng(0).normal(0, 3000, front_end.clip_samples + 2 * run.period)
+        noise = np.random.default_rng(0).normal(0, 3000, front_end.clip_samples + _PERIODS * run.period)
         sound = noise.astype(np.int16)
     with Emulator(device, bare=True, process=process) as emulator:
         return run(emulator, sound, "single precision" if fpu else "integers")
@@ -128,14 +131,25 @@ class _Listening:
             raise ModelError(f"a stream is profiled over {first + self.period} samples or more, not {len(sound)}")
         self._load(emulator)
         arena, stream, samples, log, bottom = self._places(emulator)
-        emulator.write(log, struct.pack("<II", 0, _MOST_EVENTS))
+        emulator.write(log, bytes(_LOG.size))
         self._call(emulator, stream, arena, 0, log)
         filling = [*range(0, first, hop), first]
-        for begin, end in pairwise(filling):  # until the first result there is no steady state
-            self._push(emulator, stream, samples, sound[begin:end])
-        start, longest = emulator.counters(), 0
+        events: list[StreamEvent] = []
+        longest = 0
+
+        def push(begin: int, end: int) -> int:
+            emulator.write(samples, sound[begin:end].astype("<i2").tobytes())
+            cycles = self._call(emulator, stream, 0, samples, end - begin)
+            count, *event = _LOG.unpack(emulator.read(log, _LOG.size))
+            if count > len(events):
+                events.append(StreamEvent(*event))
+            return cycles
+
+        for begin, end in pairwise(filling):
+            push(begin, end)
+        start = emulator.counters()  # what comes before the first result is no steady state
         for begin, end in pairwise(range(first, first + periods * self.period + 1, hop)):
-            longest = max(longest, self._push(emulator, stream, samples, sound[begin:end]))
+            longest = max(longest, push(begin, end))
         spent, hops = emulator.counters(), periods * self.decisions.hops_a_result
         by_part = {
             part: (after[0] - before[0]) / hops
@@ -158,7 +172,7 @@ class _Listening:
             arena_bytes=arena_bytes,
             stack_bytes=stack_bytes,
             flash_bytes=self.image.flash_bytes - self._harness_bytes,
-            events=self._events(emulator, log),
+            events=tuple(events),
         )
 
     @property
@@ -193,7 +207,7 @@ class _Listening:
         stream = _aligned(arena + self._arena_bytes)
         samples = stream + stream_bytes
         log = _aligned(samples + 2 * self.front_end.hop_samples)
-        bottom = log + 8 + _EVENT_BYTES * _MOST_EVENTS
+        bottom = log + _LOG.size
         free = self.chip.ram_origin + self.chip.ram_bytes - bottom
         if free < 512:
             raise DoesNotFitError(
@@ -202,20 +216,11 @@ class _Listening:
             )
         return arena, stream, samples, log, bottom
 
-    def _push(self, emulator: Emulator, stream: int, samples: int, sound: NDArray[np.int16]) -> int:
-        emulator.write(samples, sound.astype("<i2").tobytes())
-        return self._call(emulator, stream, 0, samples, len(sound))
-
     def _call(self, emulator: Emulator, *arguments: int) -> int:
         emulator.set_register("sp", self.chip.ram_origin + self.chip.ram_bytes)
         run = emulator.call(f"{self.firmware.name}_listener", *arguments)
         check(run.stop, emulator, "the stream")
         return run.cycles + run.memory_cycles
-
-    def _events(self, emulator: Emulator, log: int) -> tuple[StreamEvent, ...]:
-        count = min(int.from_bytes(emulator.read(log, 4), "little"), _MOST_EVENTS)
-        data = emulator.read(log + 8, _EVENT_BYTES * count) if count else b""
-        return tuple(StreamEvent(*struct.unpack_from("<iiQ", data, _EVENT_BYTES * i)) for i in range(count))
 
 
 def _aligned(address: int) -> int:

@@ -1,0 +1,197 @@
+"""Listening to a file, a microphone's samples, and on an emulated chip: the same words at the same time."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+import wave
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import beeps
+import numpy as np
+import pytest
+
+from rena_kws import api
+from rena_kws.cli.main import main
+from rena_kws.decisions import DecisionSettings
+from rena_kws.devices import catalogue
+from rena_kws.errors import DoesNotFitError, ModelError
+from rena_kws.profilers.cortex_m.features_profile import profile_features
+from rena_kws.profilers.cortex_m.stream_profile import profile_stream
+from rena_kws.streaming.bundle import StreamBundle, stream_bundle
+from rena_kws.streaming.host_stream import Event, HostStream
+from rena_kws.streaming.listening import file_pieces, microphone_pieces, open_ear
+
+DECISIONS = DecisionSettings(hops_a_result=5, smoothed_results=2, threshold=0.8, refractory_ms=300)
+SAID = ("low", "high", "_unknown_", "high", "high", "low")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return beeps.write_model(tmp_path_factory.mktemp("model"), DECISIONS)
+
+
+@pytest.fixture(scope="module")
+def sound() -> np.ndarray:
+    """A word a second and a half, in noise."""
+    rng = np.random.default_rng(4)
+    words = [np.concatenate([beeps.word(label, rng), np.zeros(8_000)]) for label in SAID]
+    noisy = np.concatenate([np.zeros(16_000), *words, np.zeros(8_000)])
+    return np.rint(16_000 * (noisy + rng.normal(0, 0.02, len(noisy)))).astype(np.int16)
+
+
+@pytest.fixture
+def file(sound: np.ndarray, tmp_path: Path) -> Path:
+    path = tmp_path / "said.wav"
+    with wave.open(str(path), "wb") as out:
+        out.setparams((1, 2, 16_000, len(sound), "NONE", ""))
+        out.writeframes(sound.astype("<i2").tobytes())
+    return path
+
+
+def check(found: list[dict[str, Any]]) -> None:
+    assert [one["label"] for one in found] == [label for label in SAID if label != "_unknown_"]
+    spoken_s = [1.3 + 1.5 * number for number, label in enumerate(SAID) if label != "_unknown_"]
+    for one, begins in zip(found, spoken_s, strict=True):
+        assert begins < one["time_s"] < begins + 1.2 and 0.8 <= one["score"] <= 1
+
+
+def test_a_bundle_and_its_model_hear_the_words(
+    model: Path, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = api.export(model, "c", tmp_path / "bundle", "ear", harness=True)
+    heard = []
+    for folder in (model.parent, bundle):
+        assert main(["listen", str(file), "--model", str(folder), "--json"]) == 0
+        heard.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
+    check(heard[0])
+    assert heard[0] == heard[1]
+    assert main(["listen", str(file), "--model", str(bundle)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and lines[0].split()[1] == "s" and lines[0].endswith("low")
+
+
+def test_a_bundle_is_heard_through_its_own_sources(model: Path, file: Path, tmp_path: Path) -> None:
+    bundle = api.export(model, "c", tmp_path / "bundle", "ear")
+    settings = bundle / "ear_stream_settings.h"
+    settings.write_text(
+        settings.read_text().replace("#define EAR_IS_KEYWORD {1, 1, 0}", "#define EAR_IS_KEYWORD {0, 1, 0}")
+    )
+    words: list[str] = []
+    from rena_kws.streaming.listening import file_pieces
+
+    open_ear(bundle).hear(file_pieces(file, 16_000), lambda found: words.append(found.label))
+    assert words == ["high"] * 3
+
+
+def test_what_cannot_be_listened_to_is_one_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "noise.wav").write_bytes(b"no sound")
+    assert main(["listen", str(tmp_path / "noise.wav"), "--model", str(model.parent)]) == 2
+    assert "cannot be listened to: not a sound file" in capsys.readouterr().err
+    with pytest.raises(ModelError, match="holds none"):
+        open_ear(tmp_path)
+
+
+class Microphone(types.ModuleType):
+    """sounddevice's InputStream over samples that are there; when they end the user presses Ctrl-C."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self, sound: np.ndarray) -> None:
+        super().__init__("sounddevice")
+        self._sound = sound
+        self.settings: dict[str, Any] = {}
+
+    def InputStream(self, callback: Callable[..., None], **settings: Any) -> Microphone:
+        self.settings = settings
+        buffer = np.zeros((settings["blocksize"], 1), np.int16)  # PortAudio uses it again and again
+        for start in range(0, len(self._sound) - len(buffer), len(buffer)):
+            buffer[:, 0] = self._sound[start : start + len(buffer)]
+            callback(buffer, len(buffer), None, None)
+        return self
+
+    def __enter__(self) -> Microphone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_the_microphone_is_heard(model: Path, sound: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    microphone = Microphone(sound)
+    monkeypatch.setitem(sys.modules, "sounddevice", microphone)
+    pieces = microphone_pieces(16_000)
+    words: list[str] = []
+    count = (len(sound) - 1_600) // 1_600
+    open_ear(model.parent).hear((next(pieces) for _ in range(count)), lambda found: words.append(found.label))
+    assert words == [label for label in SAID if label != "_unknown_"]
+    assert microphone.settings == {"samplerate": 16_000, "channels": 1, "dtype": "int16", "blocksize": 1_600}
+
+
+def test_without_a_microphone_it_says_how_to_get_one(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    assert main(["listen", "mic", "--model", str(model.parent)]) == 2
+    assert "pip install 'rena-kws[mic]'" in capsys.readouterr().err
+
+
+def on_this_computer(bundle: StreamBundle, sound: np.ndarray, core: str) -> list[Event]:
+    """With the arithmetic that a core without an FPU has."""
+    defines = "#define KWS_FRONT_END_FIXED 1\n" + "#define __ARM_ARCH_ISA_THUMB 1\n" * (core == "cortex-m0plus")
+    stream = HostStream({name: defines + text for name, text in bundle.sources.items()}, "kws")
+    events: list[Event] = []
+    stream.listen(events.append).push(sound)
+    return events
+
+
+@pytest.mark.parametrize("device", ["cortex-m4", "cortex-m0plus", "nucleo-l4r5zi"])
+def test_the_chip_hears_what_this_computer_does(model: Path, sound: np.ndarray, device: str) -> None:
+    """Samples in, events out."""
+    bundle = stream_bundle(*api._with_manifest(model))
+    sound = sound[: 16_000 * 6]
+    cost = api.profile_stream(model, device, sound)
+    expected = on_this_computer(bundle, sound, device)
+    assert len(expected) == 2
+    found = [Event(event.label, event.score / DECISIONS.full_score, event.position) for event in cost.events]
+    if cost.arithmetic == "integers":
+        assert found == expected
+    else:
+        assert [event.label for event in found] == [event.label for event in expected]
+    assert cost.how == "emulated" and cost.arithmetic == ("integers" if device[0] == "c" else "single precision")
+    assert set(cost.cycles_a_hop) == {"stream", "features", "network"}
+    assert all(cycles > 0 for cycles in cost.cycles_a_hop.values())
+    per_second = (sum(cost.cycles_a_hop.values()) + cost.memory_cycles_a_hop) * 1000 / cost.hop_ms
+    assert cost.load == pytest.approx(per_second / (catalogue.get(device).clock_hz or 0))
+    longest_hop = cost.longest_push_ms / 1000 * (catalogue.get(device).clock_hz or 0)
+    assert longest_hop > sum(cost.cycles_a_hop.values())
+    assert cost.ram_bytes >= cost.stream_bytes + cost.arena_bytes + cost.stack_bytes > 5_000
+
+
+def test_a_hop_computes_one_frame_and_a_result_costs_the_same_however_often(model: Path) -> None:
+    costs = {}
+    for hops in (1, 10):
+        bundle = stream_bundle(*api._with_manifest(model)).deciding(DecisionSettings(hops_a_result=hops))
+        costs[hops] = profile_stream(
+            bundle.sources, bundle.firmware, bundle.front_end, bundle.decisions, catalogue.get("cortex-m33")
+        )
+    network = [costs[hops].cycles_a_hop["network"] * hops for hops in (1, 10)]
+    assert network[0] == pytest.approx(network[1], rel=0.01)
+    clip = profile_features(beeps.FRONT_END, bundle.firmware.inputs[0], catalogue.get("cortex-m33"))
+    assert 0.9 < costs[10].cycles_a_hop["features"] / (clip.cycles / 49) < 2
+
+
+def test_too_little_sound_or_memory_is_refused(model: Path) -> None:
+    with pytest.raises(ModelError, match="17600 samples or more, not 16000"):
+        api.profile_stream(model, "cortex-m4", np.zeros(16_000, np.int16))
+    bundle = stream_bundle(*api._with_manifest(model))
+    small = replace(catalogue.get("cortex-m4"), ram_bytes=6_000)
+    with pytest.raises(DoesNotFitError, match="bytes of RAM and a stack, there are 6000"):
+        profile_stream(bundle.sources, bundle.firmware, bundle.front_end, bundle.decisions, small)
