@@ -19,6 +19,7 @@ from rena_kws.profilers.base import profiler_for
 
 if TYPE_CHECKING:
     from rena_kws.datasets.features import Features
+    from rena_kws.devices.description import Device
     from rena_kws.export.manifest import Manifest
     from rena_kws.firmware.toolchain import Optimize
     from rena_kws.frontend.settings import FrontEnd
@@ -71,8 +72,9 @@ def profile(
 ) -> Measurement:
     """Measure a model on a device. `inputs`: a batch in the model's own dtype, first axis the batch; None: zeros.
 
-    `optimize`: what the firmware is compiled for, where the device runs firmware; None leaves it to the profiler.
-    Raises `ModelError`, `UnknownNameError`, `UnavailableError`, `DoesNotFitError`.
+    `optimize`: what the firmware is compiled for, where the device runs firmware; None leaves it to the profiler. The
+    figures are the network's. On a Cortex-M, `parts` also tells of the front end and of listening to a stream, for a
+    model whose manifest lies beside it. Raises `ModelError`, `UnknownNameError`, `UnavailableError`, `DoesNotFitError`.
     """
     target = catalogue.get(device)
     profiler = profiler_for(target)
@@ -80,7 +82,11 @@ def profile(
         profiler = profiler.optimized_for(optimize)
     if reason := profiler.unavailable():
         raise UnavailableError(reason)
-    return profiler.profile(_as_model(model), target, inputs)
+    loaded, manifest = _with_manifest(model)
+    measurement = profiler.profile(loaded, target, inputs)
+    if target.profiler == "cortex_m" and manifest is not None:
+        return _with_parts(measurement, loaded, manifest, target, optimize)
+    return measurement
 
 
 def profile_stream(
@@ -232,6 +238,31 @@ def _with_manifest(model: ModelLike) -> tuple[ConvertedModel, Manifest | None]:
 
 def _as_model(model: ModelLike) -> ConvertedModel:
     return model if isinstance(model, ConvertedModel) else model_file.load(model)
+
+
+def _with_parts(
+    measurement: Measurement, model: ConvertedModel, manifest: Manifest, target: Device, optimize: Optimize | None
+) -> Measurement:
+    """With what the front end and a stream cost, or, in the environment's `listening`, why there is no stream."""
+    from rena_kws.errors import CandidateError
+    from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE
+    from rena_kws.profilers.cortex_m.features_profile import profile_features
+    from rena_kws.profilers.cortex_m.stream_profile import profile_stream
+    from rena_kws.streaming.bundle import stream_bundle
+
+    parts, goal = dict(measurement.parts), optimize or DEFAULT_OPTIMIZE
+    environment = dict(measurement.environment)
+    try:
+        bundle = stream_bundle(model, manifest, optimize=goal)
+        features = profile_features(bundle.front_end, bundle.firmware.inputs[0], target, optimize=goal)
+        parts["features"] = features.as_part()
+        stream = profile_stream(
+            bundle.sources, bundle.firmware, bundle.front_end, bundle.decisions, target, optimize=goal
+        )
+        parts["stream"] = stream.as_part()
+    except (ModelError, CandidateError) as error:
+        environment["listening"] = f"not possible: {error}"
+    return replace(measurement, parts=parts, environment=environment)
 
 
 def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) -> None:

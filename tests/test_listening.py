@@ -82,8 +82,6 @@ def test_a_bundle_is_heard_through_its_own_sources(model: Path, file: Path, tmp_
         settings.read_text().replace("#define EAR_IS_KEYWORD {1, 1, 0}", "#define EAR_IS_KEYWORD {0, 1, 0}")
     )
     words: list[str] = []
-    from rena_kws.streaming.listening import file_pieces
-
     open_ear(bundle).hear(file_pieces(file, 16_000), lambda found: words.append(found.label))
     assert words == ["high"] * 3
 

@@ -22,7 +22,7 @@ from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 
 @dataclass(frozen=True)
 class FeaturesCost:
-    """Of one clip. RAM is the scratch memory and the stack; the clip's samples and the network's input are not in it."""
+    """Of one clip. RAM is the scratch memory and the stack, without the clip's samples and the network's input."""
 
     arithmetic: str
     cycles: int

@@ -31,7 +31,7 @@ from rena_kws.profilers.cortex_m.profiler import Chip, memory_cycles_of
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 
 PARTS = ("stream", "features", "network")
-"""Who owns a cycle: the ring buffers and the decisions, the front end, the network."""
+"""Who owns a cycle: rings and decisions, the front end, the network."""
 
 _PERIODS = 12
 _LOG = struct.Struct("<I4xiiQ")
@@ -74,6 +74,30 @@ class StreamCost:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def as_part(self) -> Mapping[str, float]:
+        """For the parts of a `Measurement`."""
+        names = ("load", "longest_push_ms", "hop_ms", "hops_a_result", "memory_cycles_a_hop")
+        sizes = ("ram_bytes", "stream_bytes", "arena_bytes", "stack_bytes", "flash_bytes")
+        by_part = {f"{part}_cycles_a_hop": cycles for part, cycles in self.cycles_a_hop.items()}
+        return {**{name: getattr(self, name) for name in (*names, *sizes)}, **by_part}
+
+    def as_line(self) -> str:
+        """The headline, for people."""
+        return listening_line(self.as_part())
+
+
+def listening_line(part: Mapping[str, float]) -> str:
+    """What `StreamCost.as_part` says, for people."""
+    cycles = {name: part[f"{name}_cycles_a_hop"] for name in PARTS}
+    cycles["memory"] = part["memory_cycles_a_hop"]
+    total = sum(cycles.values())
+    shares = ", ".join(f"{name} {100 * cycles[name] / total:.0f} %" for name in cycles if cycles[name])
+    return (
+        f"listening, a result every {part['hop_ms'] * part['hops_a_result']:.0f} ms: {100 * part['load']:.1f} % of the "
+        f"processor ({shares}), {part['longest_push_ms']:.1f} ms at a time, RAM {part['ram_bytes']:,.0f} and flash "
+        f"{part['flash_bytes']:,.0f} bytes (emulated)"
+    )
 
 
 def profile_stream(

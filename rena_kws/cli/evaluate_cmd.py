@@ -12,7 +12,7 @@ from rena_kws.errors import RenaError
 if TYPE_CHECKING:
     from rena_kws.streaming.evaluation import StreamReport
 
-_OF_STREAMS = ("hours", "snr_db", "false_accepts", "seed", "out", "save")
+_OF_STREAMS = ("hops", "hours", "snr_db", "false_accepts", "seed", "out", "save")
 _OF_CLIPS = ("split", "speakers")
 
 
@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     stream = parser.add_argument_group("streams", "decisions are chosen on the validation split, and rated on test")
     stream.add_argument("--stream", action="store_true", help="listen to long streams instead of clips")
+    stream.add_argument(
+        "--hops", type=int, metavar="K", help="the network runs once in K hops (default: the manifest's, or 4)"
+    )
     stream.add_argument("--hours", type=float, metavar="H", help="without keywords, of each split (default: 10)")
     stream.add_argument("--snr-db", type=float, metavar="DB", help="words above the noise (default: 10)")
     stream.add_argument(
@@ -74,6 +77,7 @@ def _run_stream(arguments: argparse.Namespace) -> None:
         "snr_db": arguments.snr_db,
         "false_accepts_per_hour": arguments.false_accepts,
         "seed": arguments.seed,
+        "hops_a_result": arguments.hops,
     }
     settings = StreamSettings(**{name: value for name, value in given.items() if value is not None})
     report = evaluate_stream(arguments.model, arguments.dataset, settings, dataset_options(arguments), status)

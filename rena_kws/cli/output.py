@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from rena_kws.artifacts import Measurement
 
-_TOLD = ("ended", "printed", "adapter", "board", "windows", "outputs", "clock", "troubles")
+_TOLD = ("listening", "ended", "printed", "adapter", "board", "windows", "outputs", "clock", "troubles")
 """The notes of an environment that people should see without asking."""
 
 
@@ -55,6 +56,7 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
     if measurement.flash_bytes is not None:
         how = "estimated" if measurement.how == "estimated" else "measured"  # what was linked, or the file, has a size
         lines.append(f"  flash {measurement.flash_bytes:,} bytes ({how})")
+    lines += _bundle(measurement)
     if measurement.energy_uj is not None:
         lines.append(f"  energy {measurement.energy_uj:,.1f} µJ (estimated)")
     lines += [
@@ -65,6 +67,26 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
     if layers and measurement.layers:
         lines.append(layer_table(measurement))
     return "\n".join(lines)
+
+
+def _bundle(measurement: Measurement) -> list[str]:
+    """What a network's front end costs beside it, and what listening to a stream does."""
+    from rena_kws.profilers.cortex_m.stream_profile import listening_line
+
+    lines = []
+    if features := measurement.parts.get("features"):
+        both = features["cycles"] + (measurement.cycles or 0)
+        share = round(100 * features["cycles"] / both)
+        lines.append(
+            f"  a clip's features, not counted above: {features['cycles']:,.0f} cycles (features {share} %, network "
+            f"{100 - share} %), RAM {features['ram_bytes']:,.0f}, flash {features['flash_bytes']:,.0f} bytes (emulated)"
+        )
+    if stream := measurement.parts.get("stream"):
+        lines.append(f"  {listening_line(stream)}")
+        if stream["load"] >= 1:
+            enough = math.ceil(stream["load"] * stream["hops_a_result"])
+            lines.append(f"  which is more than there is: at a result every {enough} hops or so it would keep up")
+    return lines
 
 
 def layer_table(measurement: Measurement) -> str:

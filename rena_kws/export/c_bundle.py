@@ -6,7 +6,7 @@ from them, so that `make test` shows on the host, in one command, that the code 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel, Firmware, Measurement
 from rena_kws.devices import catalogue
+from rena_kws.errors import CandidateError
 from rena_kws.export.base import FirmwareOptions, require_format, write_bundle
 from rena_kws.export.c_front_end import FrontEndFiles, check_functions, front_end_files
 from rena_kws.export.c_stream import StreamFiles, stream_check, stream_files, stream_readme
@@ -23,6 +24,7 @@ from rena_kws.firmware.emit import generate
 from rena_kws.firmware.emit_harness import harness_sources
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 from rena_kws.profilers.base import profiler_for
+from rena_kws.profilers.cortex_m.stream_profile import StreamCost, profile_stream
 
 TEST_VECTORS = 8
 _DEVICE = "cortex-m4"
@@ -54,11 +56,23 @@ def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str,
         "CMakeLists.txt": _cmake(name, c_files),
         "README.md": _readme(firmware, manifest, measurement, goal)
         + _readme_front_end(name, front_end)
-        + stream_readme(name, stream)
+        + stream_readme(name, stream, _DEVICE, _stream_cost(library, firmware, front_end, stream, goal))
         + (_readme_board(firmware) if options.harness else ""),
         FILE_NAME: manifest.as_text(),
     }
     write_bundle(folder, files)
+
+
+def _stream_cost(
+    library: Mapping[str, str], firmware: Firmware, front_end: FrontEndFiles, stream: StreamFiles, goal: Optimize
+) -> StreamCost | None:
+    if not stream.sources or front_end.front_end is None:
+        return None
+    device = catalogue.get(_DEVICE)
+    try:
+        return profile_stream(library, firmware, front_end.front_end, stream.decisions, device, optimize=goal)
+    except CandidateError:
+        return None
 
 
 def _test_inputs(firmware: Firmware) -> NDArray[np.int8]:

@@ -11,6 +11,7 @@ from rena_kws.errors import ModelError
 from rena_kws.export.c_front_end import FrontEndFiles
 from rena_kws.export.manifest import Manifest
 from rena_kws.firmware.emit_stream import stream_sources
+from rena_kws.profilers.cortex_m.stream_profile import StreamCost
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class StreamFiles:
     """`sources` go into the library, `example` beside it; both are empty where a bundle cannot listen to a stream, and
     `reason` says why, for people."""
 
+    decisions: DecisionSettings = field(default_factory=DecisionSettings)
     sources: Mapping[str, str] = field(default_factory=dict)
     example: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
@@ -32,7 +34,7 @@ def stream_files(manifest: Manifest, firmware: Firmware, front_end: FrontEndFile
         sources = stream_sources(front_end.front_end, firmware, manifest.labels, decisions)
     except ModelError as error:
         return StreamFiles(reason=str(error))
-    return StreamFiles(sources, {f"{firmware.name}_example.c": _example(firmware.name)})
+    return StreamFiles(decisions, sources, {f"{firmware.name}_example.c": _example(firmware.name)})
 
 
 def stream_check(name: str) -> str:
@@ -119,7 +121,8 @@ int main(void)
 """
 
 
-def stream_readme(name: str, stream: StreamFiles) -> str:
+def stream_readme(name: str, stream: StreamFiles, device: str, cost: StreamCost | None) -> str:
+    """`cost`: what the stream costs on `device`, None where it does not run there."""
     upper = name.upper()
     if not stream.sources:
         return f"\nIt does not listen to a stream: {stream.reason}.\n"
@@ -135,4 +138,6 @@ once in {upper}_HOPS_A_RESULT hops the network runs over the last {upper}_CLIP_S
 that `{name}_features` makes of them. Where a word is detected `on_event` is told the label, its smoothed probability
 and the sample. `{name}_stream_settings.h` holds the numbers that decide; `{name}_example.c` shows a main program around
 a microphone's interrupt.
+
+On {device}: {cost.as_line() if cost else "it does not fit"}.
 """

@@ -35,12 +35,14 @@ Tell = Callable[[str], None]
 @dataclass(frozen=True)
 class StreamSettings:
     """What to listen to: `hours` without keywords in either split, words `snr_db` above the noise; and how many false
-    accepts an hour the threshold may let through on validation. Raises `DatasetError` for what makes no sense."""
+    accepts an hour the threshold may let through on validation. `hops_a_result` None is the manifest's. Raises
+    `DatasetError` for what makes no sense."""
 
     hours: float = 10.0
     snr_db: float = 10.0
     false_accepts_per_hour: float = 1.0
     seed: int = 0
+    hops_a_result: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.hours <= 1000:
@@ -94,6 +96,8 @@ def evaluate_stream(
         )
     if bundle.front_end.sample_rate_hz != SAMPLE_RATE_HZ:
         raise ModelError(f"datasets have {SAMPLE_RATE_HZ} Hz, the model listens at {bundle.front_end.sample_rate_hz}")
+    if settings.hops_a_result is not None:
+        bundle = bundle.deciding(replace(bundle.decisions, hops_a_result=settings.hops_a_result))
     host = bundle.on_this_computer()
     heard, material = {}, {}
     for number, split in enumerate(("validation", "test")):

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws import model_file
+from rena_kws.datasets import audio
+from rena_kws.datasets.base import SAMPLE_RATE_HZ
 from rena_kws.errors import ModelError, UnavailableError
 from rena_kws.export.manifest import Manifest
 from rena_kws.frontend.settings import FrontEnd
@@ -77,10 +79,8 @@ def open_ear(folder: Path) -> Ear:
 
 def file_pieces(path: Path, sample_rate_hz: int) -> Iterator[Sound]:
     """The sound of a file, piece by piece. Raises `ModelError` for a file that is none, `UnavailableError`."""
-    from rena_kws.datasets import audio
-
-    if sample_rate_hz != audio.SAMPLE_RATE_HZ:
-        raise ModelError(f"files are read at {audio.SAMPLE_RATE_HZ} Hz; the model listens at {sample_rate_hz} Hz")
+    if sample_rate_hz != SAMPLE_RATE_HZ:
+        raise ModelError(f"files are read at {SAMPLE_RATE_HZ} Hz; the model listens at {sample_rate_hz} Hz")
     try:
         sound = audio.read(path)
     except audio.UnreadableError as error:
