@@ -154,7 +154,7 @@ def test_a_detector_of_tones_finds_them(dataset: str, model: Path) -> None:
     assert thresholds == sorted(thresholds, reverse=True)
     assert report.det[0].false_reject_rate == 1 and report.det[0].false_accepts == 0  # 1 is never reached
     deep = api.evaluate_stream(model, dataset, StreamSettings(hours=0.1, snr_db=-15))
-    assert deep.test.missed > 12  # tones that far below the noise are lost
+    assert deep.test.missed >= 8  # under white or pink noise they are lost
 
 
 def test_the_command_line_reports_saves_and_exports(
