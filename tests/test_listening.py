@@ -75,6 +75,27 @@ def test_a_bundle_and_its_model_hear_the_words(
     assert len(lines) == 5 and lines[0].split()[1] == "s" and lines[0].endswith("low")
 
 
+def test_the_command_line_listens_on_a_chip(model: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["listen", str(file), "--model", str(model), "--device", "nucleo-l4r5zi"]) == 0
+    *detections, cost = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in detections] == [label for label in SAID if label != "_unknown_"]
+    assert "% of the processor (stream" in cost and "mW and what it draws asleep (estimated)" in cost
+    assert main(["listen", "mic", "--model", str(model), "--device", "cortex-m4"]) == 2
+    assert "with a sound file" in capsys.readouterr().err
+
+
+def test_a_profile_tells_of_front_end_and_stream(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", str(model), "--device", "cortex-m33"]) == 0
+    told = capsys.readouterr().out
+    assert "a clip's features, not counted above:" in told and "listening, a result every 100 ms:" in told
+    assert main(["profile", str(model), "--device", "cortex-m33", "--json"]) == 0
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    assert parts["features"]["cycles"] > parts["stream"]["features_cycles_a_hop"] > 0
+    assert 0 < parts["stream"]["load"] < 1
+    bare = api.profile(beeps.model(), "cortex-m33")
+    assert set(bare.parts) == {"network"}
+
+
 def test_a_bundle_is_heard_through_its_own_sources(model: Path, file: Path, tmp_path: Path) -> None:
     bundle = api.export(model, "c", tmp_path / "bundle", "ear")
     settings = bundle / "ear_stream_settings.h"

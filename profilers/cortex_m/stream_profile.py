@@ -25,6 +25,7 @@ from rena_kws.firmware.emit import renamed
 from rena_kws.firmware.emit_features import scratch_words
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, Toolchain, ZigToolchain
 from rena_kws.frontend.settings import FrontEnd
+from rena_kws.profilers.base import energy_uj
 from rena_kws.profilers.cortex_m.emulator import Emulator, check
 from rena_kws.profilers.cortex_m.image import Image, read_image
 from rena_kws.profilers.cortex_m.profiler import Chip, memory_cycles_of
@@ -52,8 +53,9 @@ class StreamCost:
     """What listening costs, emulated. Cycles are means over whole periods of `hops_a_result` hops, once a clip has been
     heard; `cycles_a_hop` are by part, the memory's apart from them. `longest_push_ms` is a hop with a result.
 
-    `load`: the share of its time that the core spends, at the device's clock. `ram_bytes`: the stream, its arena, the
-    stack and data; `flash_bytes` the whole image.
+    `load`: the share of its time that the core spends, at the device's clock. `power_mw`, estimated: that share of the
+    board's active power; what it draws asleep is not in it. `ram_bytes`: the stream, its arena, the stack and data;
+    `flash_bytes` the whole image.
     """
 
     device: str
@@ -64,6 +66,7 @@ class StreamCost:
     memory_cycles_a_hop: float
     longest_push_ms: float
     load: float
+    power_mw: float | None
     ram_bytes: int
     stream_bytes: int
     arena_bytes: int
@@ -80,7 +83,8 @@ class StreamCost:
         names = ("load", "longest_push_ms", "hop_ms", "hops_a_result", "memory_cycles_a_hop")
         sizes = ("ram_bytes", "stream_bytes", "arena_bytes", "stack_bytes", "flash_bytes")
         by_part = {f"{part}_cycles_a_hop": cycles for part, cycles in self.cycles_a_hop.items()}
-        return {**{name: getattr(self, name) for name in (*names, *sizes)}, **by_part}
+        power = {} if self.power_mw is None else {"power_mw": self.power_mw}
+        return {**{name: getattr(self, name) for name in (*names, *sizes)}, **by_part, **power}
 
     def as_line(self) -> str:
         """The headline, for people."""
@@ -93,10 +97,11 @@ def listening_line(part: Mapping[str, float]) -> str:
     cycles["memory"] = part["memory_cycles_a_hop"]
     total = sum(cycles.values())
     shares = ", ".join(f"{name} {100 * cycles[name] / total:.0f} %" for name in cycles if cycles[name])
+    power = f"; {part['power_mw']:.1f} mW and what it draws asleep (estimated)" if "power_mw" in part else ""
     return (
         f"listening, a result every {part['hop_ms'] * part['hops_a_result']:.0f} ms: {100 * part['load']:.1f} % of the "
         f"processor ({shares}), {part['longest_push_ms']:.1f} ms at a time, RAM {part['ram_bytes']:,.0f} and flash "
-        f"{part['flash_bytes']:,.0f} bytes (emulated)"
+        f"{part['flash_bytes']:,.0f} bytes (emulated){power}"
     )
 
 
@@ -182,6 +187,7 @@ class _Listening:
         memory = (memory_cycles_of(spent, self.device) - memory_cycles_of(start, self.device)) / hops
         stack_bytes = emulator.stack_bytes(bottom, self.chip.ram_origin + self.chip.ram_bytes)
         stream_bytes, arena_bytes = samples - stream, self._arena_bytes
+        load = (sum(by_part.values()) + memory) / (self.chip.clock_hz * self.front_end.hop_ms / 1e3)
         return StreamCost(
             device=self.device.name,
             arithmetic=arithmetic,
@@ -190,7 +196,8 @@ class _Listening:
             cycles_a_hop=by_part,
             memory_cycles_a_hop=memory,
             longest_push_ms=1e3 * longest / self.chip.clock_hz,
-            load=(sum(by_part.values()) + memory) / (self.chip.clock_hz * self.front_end.hop_ms / 1e3),
+            load=load,
+            power_mw=energy_uj(self.device, load),  # microjoules of each millisecond
             ram_bytes=self.image.ram_bytes + arena_bytes + stream_bytes + stack_bytes,
             stream_bytes=stream_bytes,
             arena_bytes=arena_bytes,

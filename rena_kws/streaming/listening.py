@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from rena_kws import model_file
 from rena_kws.datasets import audio
 from rena_kws.datasets.base import SAMPLE_RATE_HZ
+from rena_kws.devices import catalogue
 from rena_kws.errors import ModelError, UnavailableError
 from rena_kws.export.manifest import Manifest
 from rena_kws.frontend.settings import FrontEnd
+from rena_kws.profilers.cortex_m.stream_profile import StreamCost, profile_stream
 from rena_kws.streaming.bundle import stream_bundle
 from rena_kws.streaming.host_stream import Event, HostStream
 
@@ -75,6 +77,20 @@ def open_ear(folder: Path) -> Ear:
     ]
     sources = {path.name: path.read_text(encoding="utf-8") for path in files}
     return Ear(HostStream(sources, name), manifest.labels, FrontEnd.from_json(manifest.front_end).sample_rate_hz)
+
+
+def hear_on_chip(model: Path, sound: Path, device: str, on_detection: Callable[[Detection], None]) -> StreamCost:
+    """Tell the detections in a file on an emulated Cortex-M → what they cost. Raises as `profile_stream` does."""
+    file = model_file.find(model)
+    bundle = stream_bundle(model_file.load(file), Manifest.beside(file))
+    rate_hz = bundle.front_end.sample_rate_hz
+    samples = np.concatenate(list(file_pieces(sound, rate_hz)))
+    target = catalogue.get(device)
+    cost = profile_stream(bundle.sources, bundle.firmware, bundle.front_end, bundle.decisions, target, samples)
+    for event in cost.events:
+        score = event.score / bundle.decisions.full_score
+        on_detection(Detection(event.position / rate_hz, bundle.labels[event.label], score))
+    return cost
 
 
 def file_pieces(path: Path, sample_rate_hz: int) -> Iterator[Sound]:
