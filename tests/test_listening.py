@@ -171,14 +171,17 @@ def on_this_computer(bundle: StreamBundle, sound: np.ndarray, core: str) -> list
     return events
 
 
-@pytest.mark.parametrize("device", ["cortex-m4", "cortex-m0plus", "nucleo-l4r5zi"])
+SLOW = (pytest.param(core, marks=pytest.mark.slow) for core in ("cortex-m4", "cortex-m0plus"))
+
+
+@pytest.mark.parametrize("device", ["nucleo-l4r5zi", *SLOW])
 def test_the_chip_hears_what_this_computer_does(model: Path, sound: np.ndarray, device: str) -> None:
     """Samples in, events out."""
     bundle = stream_bundle(*api._with_manifest(model))
-    sound = sound[: 16_000 * 6]
+    sound = sound[: 16_000 * 4]
     cost = api.profile_stream(model, device, sound)
     expected = on_this_computer(bundle, sound, device)
-    assert len(expected) == 2
+    assert [event.label for event in expected] == [0, 1]
     found = [Event(event.label, event.score / DECISIONS.full_score, event.position) for event in cost.events]
     if cost.arithmetic == "integers":
         assert found == expected
@@ -194,6 +197,7 @@ def test_the_chip_hears_what_this_computer_does(model: Path, sound: np.ndarray, 
     assert cost.ram_bytes >= cost.stream_bytes + cost.arena_bytes + cost.stack_bytes > 5_000
 
 
+@pytest.mark.slow
 def test_a_hop_computes_one_frame_and_a_result_costs_the_same_however_often(model: Path) -> None:
     costs = {}
     for hops in (1, 10):

@@ -12,6 +12,7 @@ import beeps
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from rena_kws import api
@@ -98,6 +99,7 @@ def test_hours_without_keywords(dataset: str) -> None:
     assert len(next(negative_segments(silence, 0.1, 10, (0, 1)))().sound) == SEGMENT_S * 16_000
 
 
+@hypothesis_settings(max_examples=30)
 @given(count=st.integers(0, 400), probability=st.sampled_from([0.5, 0.9, 0.95]))
 def test_the_interval_is_that_of_the_chi_squared_distribution(count: int, probability: float) -> None:
     chi2 = pytest.importorskip("scipy.stats").chi2
@@ -143,10 +145,10 @@ def test_rates_are_counts_by_hand() -> None:
 
 
 def test_a_detector_of_tones_finds_them(dataset: str, model: Path) -> None:
-    report = api.evaluate_stream(model, dataset, StreamSettings(hours=0.25, snr_db=10))
+    report = api.evaluate_stream(model, dataset, StreamSettings(hours=1 / 6, snr_db=10))
     test = report.test
     assert test.said == 24 and test.missed == 0 and test.stray == 0
-    assert test.hours == pytest.approx(0.25)
+    assert test.hours == pytest.approx(1 / 6)
     assert report.validation.false_accepts_per_hour <= 1
     assert test.latency_ms_median is not None and -400 < test.latency_ms_median < 500  # the tone lasts 400 ms
     assert 0.05 < report.decisions.threshold <= 1

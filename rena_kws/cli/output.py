@@ -71,8 +71,6 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
 
 def _bundle(measurement: Measurement) -> list[str]:
     """What a network's front end costs beside it, and what listening to a stream does."""
-    from rena_kws.profilers.cortex_m.stream_profile import listening_line
-
     lines = []
     if features := measurement.parts.get("features"):
         both = features["cycles"] + (measurement.cycles or 0)
@@ -82,6 +80,8 @@ def _bundle(measurement: Measurement) -> list[str]:
             f"{100 - share} %), RAM {features['ram_bytes']:,.0f}, flash {features['flash_bytes']:,.0f} bytes (emulated)"
         )
     if stream := measurement.parts.get("stream"):
+        from rena_kws.profilers.cortex_m.stream_profile import listening_line
+
         lines.append(f"  {listening_line(stream)}")
         if stream["load"] >= 1:
             enough = math.ceil(stream["load"] * stream["hops_a_result"])

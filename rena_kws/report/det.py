@@ -20,11 +20,11 @@ class Operating:
 
 
 def det_plot(curve: Sequence[Operating], chosen: Operating, hours: float, conditions: str) -> str:
-    """`curve` in the order of its thresholds, `chosen` marked. Rates below one in `hours` were not seen, so the axis of
-    false accepts, which is logarithmic, begins there: with what has none."""
+    """`curve` in the order of its thresholds, `chosen` marked. Rates below one in `hours` cannot be seen: the axis of
+    false accepts, which is logarithmic, begins below that, with what has none."""
     title = "False rejects against false accepts"
     most = max((point.false_accepts_per_hour for point in curve), default=1.0)
-    x = LogScale(1 / hours, max(most, 10 / hours), LEFT, WIDTH - RIGHT)
+    x = LogScale(0.5 / hours, max(most, 10 / hours), LEFT, WIDTH - RIGHT)
     y = Scale(0.0, 100 * max((point.false_reject_rate for point in curve), default=1.0), HEIGHT - BOTTOM, TOP)
     places = [f"{x(point.false_accepts_per_hour)} {y(100 * point.false_reject_rate)}" for point in curve]
     name = escape(
