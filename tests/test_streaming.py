@@ -179,6 +179,28 @@ def test_the_command_line_reports_saves_and_exports(
     assert f"#define KWS_MODEL_SMOOTHED_RESULTS {decisions.smoothed_results}\n" in settings
 
 
+def test_clips_leave_their_confusions_as_a_picture(
+    dataset: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", str(model), "--dataset", dataset, "--out", str(tmp_path / "out"), "--json"]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((tmp_path / "out" / "clips.json").read_text())
+    root = ElementTree.fromstring((tmp_path / "out" / "confusion.svg").read_text())
+    tips = [element.text for element in root.iter() if element.tag.endswith("title")]
+    labels = told["labels"]
+    expected = [
+        f"{labels[i]} taken for {labels[j]}: {count} of {sum(row)}"
+        for i, row in enumerate(told["confusion"])
+        for j, count in enumerate(row)
+        if count
+    ]
+    assert tips == expected and len(expected) >= 3
+    (tmp_path / "file").write_text("in the way")
+    assert main([*words[:4], "--out", str(tmp_path / "file")]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
 def test_options_of_clips_and_of_streams_do_not_mix(
     dataset: str, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ from rena_kws.errors import RenaError
 if TYPE_CHECKING:
     from rena_kws.streaming.evaluation import StreamReport
 
-_OF_STREAMS = ("hops", "hours", "snr_db", "false_accepts", "seed", "out", "save")
+_OF_STREAMS = ("hops", "hours", "snr_db", "false_accepts", "seed", "save")
 _OF_CLIPS = ("split", "speakers")
 
 
@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("test", "validation", "train", "all"), help="of clips (default: test)")
     parser.add_argument("--speakers", type=words, metavar="A,B,…", help="score only these speakers of the split")
     add_dataset_options(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write clips.json and confusion.svg, or stream.json and det.svg"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     stream = parser.add_argument_group("streams", "decisions are chosen on the validation split, and rated on test")
     stream.add_argument("--stream", action="store_true", help="listen to long streams instead of clips")
@@ -34,7 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--false-accepts", type=float, metavar="N", help="an hour, that the threshold may let through (default: 1)"
     )
     stream.add_argument("--seed", type=int, metavar="S", help="of the streams (default: 0)")
-    stream.add_argument("--out", type=Path, metavar="DIR", help="write stream.json and det.svg")
     stream.add_argument(
         "--save", action="store_true", default=None, help="keep the decisions in the model's manifest, for export"
     )
@@ -54,9 +56,14 @@ def run(arguments: argparse.Namespace) -> None:
 def _run_clips(arguments: argparse.Namespace) -> None:
     from rena_kws.api import evaluate
     from rena_kws.cli.output import print_json, table
+    from rena_kws.report.confusion import confusion_plot
+    from rena_kws.report.files import write_pair
 
     options = dataset_options(arguments)
     report = evaluate(arguments.model, arguments.dataset, arguments.split or "test", options, arguments.speakers)
+    if arguments.out:
+        picture = confusion_plot(report.confusion, report.labels)
+        write_pair(arguments.out, "clips.json", report.as_json(), "confusion.svg", picture)
     if arguments.json:
         print_json(report.as_json())
         return
