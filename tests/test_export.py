@@ -101,6 +101,8 @@ def test_a_bundle_listens_as_its_manifest_says(speaking: Path, tool: Tool) -> No
     assert "#define BELL_SMOOTHED_RESULTS 3\n" in settings
     assert "#define BELL_THRESHOLD 384\n" in settings
     assert "#define BELL_IS_KEYWORD {1, 1, 1, 0, 0}\n" in settings
+    readme = (speaking / "README.md").read_text()
+    assert "they were chosen on streams" in readme and "% of the processor" in readme
     example = [tool("gcc"), *STRICT, "-O1", "-c", "bell_example.c"]
     done = subprocess.run(example, capture_output=True, text=True, cwd=speaking)
     assert done.returncode == 0, done.stderr

@@ -91,15 +91,14 @@ def test_hours_without_keywords(dataset: str) -> None:
     clips = clips_of(dataset)
     segments = list(negative_segments(clips, 0.5, 10, (0, 1)))
     assert len(segments) == 6
-    sounds = [make().sound for make in segments[:2]]
-    assert all(len(sound) == SEGMENT_S * 16_000 for sound in sounds)
-    assert (sounds[0] != sounds[1]).mean() > 0.9
-    assert not any(make().said for make in segments[:2])
+    made = [make() for make in segments[:2]]  # without words, and with some
+    assert all(len(segment.sound) == SEGMENT_S * 16_000 and not segment.said for segment in made)
+    assert (made[0].sound != made[1].sound).mean() > 0.9
     silence = Clips(clips.keywords, (), 0)
     assert len(next(negative_segments(silence, 0.1, 10, (0, 1)))().sound) == SEGMENT_S * 16_000
 
 
-@hypothesis_settings(max_examples=30)
+@hypothesis_settings(max_examples=15)
 @given(count=st.integers(0, 400), probability=st.sampled_from([0.5, 0.9, 0.95]))
 def test_the_interval_is_that_of_the_chi_squared_distribution(count: int, probability: float) -> None:
     chi2 = pytest.importorskip("scipy.stats").chi2
@@ -233,13 +232,12 @@ def test_real_words_are_decided_alike_in_python_and_c(reference: Callable[..., P
     rng = np.random.default_rng(0)
     sound += np.concatenate([beeps.word(beeps.LABELS[label], rng) for label in rng.integers(0, 3, 60)])
     sound = np.rint(32767 * sound / np.abs(sound).max()).astype(np.int16)
-    for threshold in (0.05, 0.2, 0.5):
-        tried = bundle.deciding(DecisionSettings(threshold=threshold, smoothed_results=3, refractory_ms=250))
-        host = tried.on_this_computer()
-        scores = host.scores(sound, bundle.front_end.clip_samples, bundle.period_samples)
-        resting = tried.decisions.resting_results(bundle.front_end.hop_ms)
-        found = detect(smooth(scores, 3), keyword_indices(bundle.labels), tried.decisions.threshold_sum, resting)
-        assert found == host.decide(scores)
+    tried = bundle.deciding(DecisionSettings(threshold=0.3, smoothed_results=3, refractory_ms=250))
+    host = tried.on_this_computer()
+    scores = host.scores(sound, bundle.front_end.clip_samples, bundle.period_samples)
+    resting = tried.decisions.resting_results(bundle.front_end.hop_ms)
+    found = detect(smooth(scores, 3), keyword_indices(bundle.labels), tried.decisions.threshold_sum, resting)
+    assert found == host.decide(scores) and len(found) > 20
     assert len(scores) > 700 and np.ptp(scores[:, 0].astype(int)) > 100
 
 

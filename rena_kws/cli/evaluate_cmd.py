@@ -120,5 +120,8 @@ def describe(report: StreamReport) -> str:
             f"nine in ten within {test.latency_ms_90:.0f} ms"
         )
     material = report.material["test"]
-    lines.append(f"  of {material['voices']} voices, and {material['other_clips']} other clips again and again")
+    others = "noise alone"
+    if material["other_clips"]:
+        others = f"{material['other_clips']} other clips again and again, which the interval takes for independent"
+    lines.append(f"  of {material['voices']} voices; without keywords: {others}")
     return "\n".join(lines)

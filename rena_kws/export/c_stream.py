@@ -20,6 +20,7 @@ class StreamFiles:
     `reason` says why, for people."""
 
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
+    chosen: bool = False  # or the defaults
     sources: Mapping[str, str] = field(default_factory=dict)
     example: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
@@ -34,7 +35,9 @@ def stream_files(manifest: Manifest, firmware: Firmware, front_end: FrontEndFile
         sources = stream_sources(front_end.front_end, firmware, manifest.labels, decisions)
     except ModelError as error:
         return StreamFiles(reason=str(error))
-    return StreamFiles(decisions, sources, {f"{firmware.name}_example.c": _example(firmware.name)})
+    return StreamFiles(
+        decisions, bool(manifest.decisions), sources, {f"{firmware.name}_example.c": _example(firmware.name)}
+    )
 
 
 def stream_check(name: str) -> str:
@@ -124,6 +127,9 @@ int main(void)
 def stream_readme(name: str, stream: StreamFiles, device: str, cost: StreamCost | None) -> str:
     """`cost`: what the stream costs on `device`, None where it does not run there."""
     upper = name.upper()
+    origin = (
+        "were chosen on streams" if stream.chosen else "are defaults; `rena-kws evaluate --stream --save` chooses them"
+    )
     if not stream.sources:
         return f"\nIt does not listen to a stream: {stream.reason}.\n"
     return f"""
@@ -136,8 +142,9 @@ def stream_readme(name: str, stream: StreamFiles, device: str, cost: StreamCost 
 {upper}_ARENA_ALIGNMENT, which may serve other purposes between two pushes. Each hop costs a frame of the front end;
 once in {upper}_HOPS_A_RESULT hops the network runs over the last {upper}_CLIP_SAMPLES samples, with the very features
 that `{name}_features` makes of them. Where a word is detected `on_event` is told the label, its smoothed probability
-and the sample. `{name}_stream_settings.h` holds the numbers that decide; `{name}_example.c` shows a main program around
-a microphone's interrupt.
+and the sample. `{name}_example.c` shows a main program around a microphone's interrupt.
+
+The numbers that decide lie in `{name}_stream_settings.h`; they {origin}.
 
 On {device}: {cost.as_line() if cost else "it does not fit"}.
 """
