@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from numpy.typing import NDArray
 from unicorn import arm_const as arm
 
 from rena_kws.artifacts import ConvertedModel
-from rena_kws.firmware.emit import generate, plan_calls
+from rena_kws.firmware.emit import firmware_of
+from rena_kws.firmware.fusion import Program, program
 from rena_kws.firmware.graph import Graph, Op, read_graph
-from rena_kws.firmware.lower import lower_all
 from rena_kws.firmware.memory_plan import MemoryPlan
 from rena_kws.firmware.toolchain import Target, ZigToolchain
 from rena_kws.profilers.cortex_m.image import read_image
@@ -32,6 +33,7 @@ FLASH, RAM, RETURN = 0x08000000, 0x20000000, 0x0FFFF000
 FLASH_BYTES, RAM_BYTES, STACK_BYTES = 1 << 20, 1 << 18, 1 << 13
 CPU_MODELS = {"cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0, "cortex-m4": arm.UC_CPU_ARM_CORTEX_M4}
 IT_BITS = 0x0600FC00
+LEAST_STRUCT_BYTES = 16
 Ranges = list[tuple[int, int]]
 
 
@@ -47,12 +49,10 @@ class _Layer:
 class BoundedFirmware:
     """A firmware compiled for `core`. Running it asserts that no layer touches what is not its own."""
 
-    def __init__(self, data: bytes, core: str) -> None:
-        model = ConvertedModel("tflite", data)
-        self.firmware = generate(model)
-        graph = read_graph(model)
-        calls, _ = lower_all(graph)
-        memory = plan_calls(graph, calls)
+    def __init__(self, model: bytes | Program, core: str) -> None:
+        network = program(read_graph(ConvertedModel("tflite", model))) if isinstance(model, bytes) else model
+        self.firmware = firmware_of(network, "kws_model")
+        graph, memory = network.graph, network.memory
         target = Target(core, core == "cortex-m4", FLASH, RAM)
         name = self.firmware.name
         path = ZigToolchain().compile(self.firmware.sources, target, entry=f"{name}_run", optimize="balanced")
@@ -60,7 +60,7 @@ class BoundedFirmware:
         objects = _objects(path)
         self._core, self._image = core, image
         self._layers: dict[int, _Layer] = {}
-        ops = [op for op in graph.ops if calls[op.index]]
+        ops = [op for op in graph.ops if network.calls[op.index]]
         for position, (op, layer) in enumerate(zip(ops, self.firmware.layers, strict=True)):
             function = image.function(layer.symbol)
             assert function is not None
@@ -68,6 +68,7 @@ class BoundedFirmware:
             allowed.writes = _blocks(graph, memory, op.outputs) + _scratch(memory, op)
             allowed.reads = allowed.writes + _blocks(graph, memory, op.inputs)
             allowed.reads += _constants(objects, position, self.firmware.sources[f"{name}.c"])
+            allowed.reads += _unnamed(objects, max(part.address + len(part.data) for part in image.flash))
             self._layers[function.start] = allowed
 
     def __call__(self, inputs: Sequence[NDArray[np.int8]]) -> list[NDArray[np.int8]]:
@@ -152,6 +153,12 @@ def _constants(objects: Sequence[tuple[str, int, int]], position: int, source: s
         for name, start, end in objects
         if not name.startswith("layer_") or name.startswith(f"layer_{position}_") or end - start in merged
     ]
+
+
+def _unnamed(objects: Sequence[tuple[str, int, int]], flash_end: int) -> Ranges:
+    """What lies between objects and is too long to be padding: initial values of structs on the stack."""
+    places = [*sorted((start, end) for _, start, end in objects if start < RAM), (flash_end, flash_end)]
+    return [(end, start) for (_, end), (start, _) in pairwise(places) if start - end >= LEAST_STRUCT_BYTES]
 
 
 def _objects(path: Path) -> list[tuple[str, int, int]]:

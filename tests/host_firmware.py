@@ -87,10 +87,14 @@ class MicroInterpreter:
 
 
 def assert_equal_to_micro(
-    data: bytes, folder: Path, compiler: str, inputs: Sequence[Sequence[NDArray[np.int8]]]
+    data: bytes,
+    folder: Path,
+    compiler: str,
+    inputs: Sequence[Sequence[NDArray[np.int8]]],
+    firmware: Firmware | None = None,
 ) -> None:
-    """Every output of every set of inputs agrees in every element."""
-    firmware = generate(ConvertedModel("tflite", data))
+    """Every output of every set of inputs agrees in every element. `firmware`: None for what `generate` makes of it."""
+    firmware = firmware or generate(ConvertedModel("tflite", data))
     host, micro = HostFirmware(firmware, folder, compiler), MicroInterpreter(data)
     for values in inputs:
         expected = micro(values, len(firmware.outputs))

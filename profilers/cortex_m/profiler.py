@@ -52,7 +52,7 @@ class CortexMProfiler(Profiler):
 
         if model.format != "tflite":
             raise ModelError(f"a Cortex-M runs int8 .tflite models: got a model in format {model.format}")
-        return self.profile_firmware(generate(model, "kws"), device, inputs)
+        return self.profile_firmware(generate(model, "kws", self.optimize), device, inputs)
 
     def profile_firmware(self, firmware: Firmware, device: Device, inputs: NDArray[Any] | None = None) -> Measurement:
         """Profile generated C. The firmware has one input and one output whose first dimension is the batch of one."""
