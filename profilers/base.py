@@ -52,6 +52,13 @@ def _instance(name: str) -> Profiler:
     return profiler
 
 
+def energy_uj(device: Device, latency_ms: float) -> float | None:
+    """An estimate: the data sheet's active current times voltage times time; None where the device tells neither."""
+    if device.active_current_ma is None or device.supply_v is None:
+        return None
+    return device.active_current_ma * device.supply_v * latency_ms
+
+
 def batch_of(inputs: NDArray[Any] | None, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     """`inputs` as (batch, *shape[1:]), checked against the model's input `shape` and `dtype`; zeros(1) for None.
 

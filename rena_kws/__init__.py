@@ -1,7 +1,7 @@
 """rena-kws: keyword spotting for small chips. Words in, firmware out.
 
 What the command line does is one call here too, with the same names: `rena_kws.search(...)`, `profile(...)`,
-`export(...)`, `evaluate(...)`.
+`profile_image(...)`, `export(...)`, `evaluate(...)`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rena_kws.api import evaluate, export, profile, search
+    from rena_kws.api import evaluate, export, profile, profile_image, search
 
-__all__ = ["evaluate", "export", "profile", "search"]
+__all__ = ["evaluate", "export", "profile", "profile_image", "search"]
 __version__ = "0.1.0"
 
 # `python -m rena_kws` from a checkout finds this bare folder before an installed copy; what is mapped lies beside it.
@@ -24,7 +24,7 @@ if (_root / "setup.cfg").is_file() and (_root / "profilers").is_dir():
 
 
 def __getattr__(name: str) -> Any:
-    """The four calls are imported when first used: `import rena_kws` alone stays light."""
+    """The calls are imported when first used: `import rena_kws` alone stays light."""
     if name in __all__:
         from rena_kws import api
 

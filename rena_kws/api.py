@@ -81,8 +81,34 @@ def profile(
     return profiler.profile(_as_model(model), target, inputs)
 
 
-def export(run_or_model: ModelLike, format: str, out: str | Path, name: str = "kws_model") -> Path:
-    """Write a run's winner, or a model file, as a bundle of `format` into the folder `out` → the folder."""
+def profile_image(image: str | Path, device: str, **what: Any) -> Measurement:
+    """Run a firmware image (.elf, .hex, .bin) on an emulated device; `what` are the fields of `ImageRun`.
+
+    Raises `ModelError`, `UnknownNameError`, `UnavailableError`, `CandidateError` where the image fails.
+    """
+    from rena_kws.profilers.cortex_m.image_profiler import ImageRun
+    from rena_kws.profilers.cortex_m.image_profiler import profile_image as run_image
+
+    target = catalogue.get(device)
+    if reason := profiler_for(target).unavailable():
+        raise UnavailableError(reason)
+    return run_image(Path(image), target, ImageRun(**what))
+
+
+def export(
+    run_or_model: ModelLike,
+    format: str,
+    out: str | Path,
+    name: str = "kws_model",
+    optimize: Optimize | None = None,
+    harness: bool = False,
+) -> Path:
+    """Write a run's winner, or a model file, as a bundle of `format` into the folder `out` → the folder.
+
+    For formats with firmware: `optimize` is what it is generated for, as in `profile`; `harness` adds what makes a
+    board with a UART a device to profile on.
+    """
+    from rena_kws.export.base import FirmwareOptions
     from rena_kws.export.manifest import Manifest
 
     exporter = registry.load("exporters", format)
@@ -94,7 +120,8 @@ def export(run_or_model: ModelLike, format: str, out: str | Path, name: str = "k
     ):
         source = Path(source) / "winner" / "model.onnx"
     model, manifest = _with_manifest(source)
-    exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name)
+    options = FirmwareOptions(optimize, harness)
+    exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name, options)
     return Path(out)
 
 
@@ -166,7 +193,7 @@ def _as_model(model: ModelLike) -> ConvertedModel:
 
 
 def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) -> None:
-    from rena_kws.export.base import write_bundle
+    from rena_kws.export.base import FirmwareOptions, write_bundle
     from rena_kws.export.manifest import FILE_NAME, Manifest
     from rena_kws.firmware.emit import generate
     from rena_kws.report.html import write_html
@@ -187,5 +214,5 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
     named = manifest.named("model.tflite", "model.onnx")
     files: dict[str, str | bytes] = {"model.tflite": model.data, "model.onnx": result.outcome.onnx.data}
     write_bundle(path / "winner", files | {FILE_NAME: named.as_text()})
-    registry.load("exporters", "c")(model, manifest, path / "firmware", "kws_model")
+    registry.load("exporters", "c")(model, manifest, path / "firmware", "kws_model", FirmwareOptions())
     write_html(path / "report.html", read_settings(path), result.trials, {**figures, "labels": result.labels})

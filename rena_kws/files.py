@@ -1,11 +1,18 @@
-"""Files that are never half-written."""
+"""Files that are never half-written, and locks that a killed process does not leave behind."""
 
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+from rena_kws.errors import UnavailableError
+
+_POLL_S = 0.05
 
 
 @contextmanager
@@ -20,3 +27,35 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, timeout_s: float, what: str) -> Iterator[None]:
+    """Hold the lock file `path` for the block; whoever else asks for it waits, threads and processes alike.
+
+    Raises `UnavailableError`, which calls the thing `what`, when it is not free after `timeout_s`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + timeout_s
+    with open(path, "ab") as file:  # closing it, or the process's end, frees the lock
+        while not _try_lock(file):
+            if time.monotonic() >= until:
+                raise UnavailableError(f"{what} is in use by another process, for more than {timeout_s:g} s")
+            time.sleep(_POLL_S)
+        yield
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

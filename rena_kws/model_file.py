@@ -12,10 +12,11 @@ from typing import Literal
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import ModelError
 
+_IMAGES = (".elf", ".axf", ".hex", ".ihex", ".bin")
 _OTHERS = {
     b"PK\x03\x04": "looks like a Keras archive; convert it to .tflite or .onnx first",
     b"\x89HDF": "is an HDF5 file, as old Keras saved models; convert it to .tflite or .onnx first",
-    b"\x7fELF": "is a program (ELF), not a network",
+    b"\x7fELF": "is a firmware image, not a network",
 }
 
 
@@ -27,6 +28,17 @@ def load(path: str | Path) -> ConvertedModel:
     except OSError as error:
         raise ModelError(f"cannot read the model {file}: {error.strerror}") from None
     return ConvertedModel(_format_of(data, file), data, file.stem)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is firmware, by its name or as an ELF file by its content."""
+    if path.suffix.lower() in _IMAGES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
 
 
 def find(path: Path) -> Path:

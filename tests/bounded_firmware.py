@@ -26,12 +26,19 @@ from rena_kws.firmware.emit import firmware_of
 from rena_kws.firmware.fusion import Program, program
 from rena_kws.firmware.graph import Graph, Op, read_graph
 from rena_kws.firmware.memory_plan import MemoryPlan
-from rena_kws.firmware.toolchain import Target, ZigToolchain
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, ZigToolchain
 from rena_kws.profilers.cortex_m.image import read_image
 
 FLASH, RAM, RETURN = 0x08000000, 0x20000000, 0x0FFFF000
 FLASH_BYTES, RAM_BYTES, STACK_BYTES = 1 << 20, 1 << 18, 1 << 13
-CPU_MODELS = {"cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0, "cortex-m4": arm.UC_CPU_ARM_CORTEX_M4}
+CPU_MODELS = {
+    "cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0,
+    "cortex-m3": arm.UC_CPU_ARM_CORTEX_M3,
+    "cortex-m4": arm.UC_CPU_ARM_CORTEX_M4,
+    "cortex-m7": arm.UC_CPU_ARM_CORTEX_M7,
+    "cortex-m33": arm.UC_CPU_ARM_CORTEX_M33,
+}
+DSP_CORES = ("cortex-m4", "cortex-m7", "cortex-m33")
 IT_BITS = 0x0600FC00
 LEAST_STRUCT_BYTES = 16
 Ranges = list[tuple[int, int]]
@@ -49,18 +56,19 @@ class _Layer:
 class BoundedFirmware:
     """A firmware compiled for `core`. Running it asserts that no layer touches what is not its own."""
 
-    def __init__(self, model: bytes | Program, core: str) -> None:
-        network = program(read_graph(ConvertedModel("tflite", model))) if isinstance(model, bytes) else model
-        self.firmware = firmware_of(network, "kws_model")
-        graph, memory = network.graph, network.memory
-        target = Target(core, core == "cortex-m4", FLASH, RAM)
+    def __init__(self, model: bytes | Program, core: str, optimize: Optimize = DEFAULT_OPTIMIZE) -> None:
+        if isinstance(model, bytes):
+            model = program(read_graph(ConvertedModel("tflite", model)), optimize)
+        self.firmware = firmware_of(model, "kws_model")
+        graph, memory = model.graph, model.memory
+        target = Target(core, core in DSP_CORES, FLASH, RAM)
         name = self.firmware.name
-        path = ZigToolchain().compile(self.firmware.sources, target, entry=f"{name}_run", optimize="balanced")
+        path = ZigToolchain().compile(self.firmware.sources, target, entry=f"{name}_run", optimize=optimize)
         image = read_image(path)
         objects = _objects(path)
         self._core, self._image = core, image
         self._layers: dict[int, _Layer] = {}
-        ops = [op for op in graph.ops if network.calls[op.index]]
+        ops = [op for op in graph.ops if model.calls[op.index]]
         for position, (op, layer) in enumerate(zip(ops, self.firmware.layers, strict=True)):
             function = image.function(layer.symbol)
             assert function is not None
@@ -78,7 +86,7 @@ class BoundedFirmware:
         uc.mem_map(FLASH, FLASH_BYTES)
         uc.mem_map(RAM, RAM_BYTES)
         uc.mem_map(RETURN, 4096)
-        for segment in self._image.flash:
+        for segment in self._image.load:
             uc.mem_write(segment.address, segment.data)
         for port, values in zip(firmware.inputs, inputs, strict=True):
             uc.mem_write(RAM + port.offset, np.ascontiguousarray(values).tobytes())

@@ -100,11 +100,11 @@ class ModelBuilder:
         return code
 
 
-def small_conv_model() -> ConvertedModel:
+def small_conv_model(input_scale: float = 0.05) -> ConvertedModel:
     """A 3×3 convolution, a dense layer and a softmax over five classes, with random weights; input int8[1, 8, 6, 1]."""
     rng = np.random.default_rng(0)
     model = ModelBuilder()
-    x = model.tensor((1, 8, 6, 1), scale=0.05, zero_point=-3)
+    x = model.tensor((1, 8, 6, 1), scale=input_scale, zero_point=-3)
     kernel = model.tensor((4, 3, 3, 1), scale=[0.02] * 4, data=rng.integers(-127, 128, (4, 3, 3, 1)))
     features = model.tensor((1, 4, 3, 4), scale=0.1, zero_point=-128)
     model.op("CONV_2D", [x, kernel], [features], "Conv2DOptions", padding=0, strideW=2, strideH=2)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel, Firmware
 from rena_kws.firmware.emit import generate
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 
 STRICT_FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 GUARD_BYTES = 64
@@ -91,10 +92,11 @@ def assert_equal_to_micro(
     folder: Path,
     compiler: str,
     inputs: Sequence[Sequence[NDArray[np.int8]]],
+    optimize: Optimize = DEFAULT_OPTIMIZE,
     firmware: Firmware | None = None,
 ) -> None:
     """Every output of every set of inputs agrees in every element. `firmware`: None for what `generate` makes of it."""
-    firmware = firmware or generate(ConvertedModel("tflite", data))
+    firmware = firmware or generate(ConvertedModel("tflite", data), optimize=optimize)
     host, micro = HostFirmware(firmware, folder, compiler), MicroInterpreter(data)
     for values in inputs:
         expected = micro(values, len(firmware.outputs))

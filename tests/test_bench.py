@@ -6,10 +6,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from speech_networks import ARCHITECTURE
 
 from rena_kws.anchors import BENCHMARKS
 from rena_kws.cli.main import main
+from rena_kws.convert.onnx import OnnxConverter
+from rena_kws.convert.tflite import Int8TfliteConverter
+from rena_kws.model.keras_model import build
 
 Reference = Callable[..., Path]
 
@@ -63,3 +68,16 @@ def test_a_device_without_firmware_refuses_optimize(reference: Reference, capsys
     model = reference("models", "kws_ref_model.tflite")
     assert main(["profile", str(model), "--device", "cpu", "--optimize", "size"]) == 2
     assert "--optimize" in capsys.readouterr().err
+
+
+def test_the_same_network_everywhere_in_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    built = build(ARCHITECTURE)
+    features = np.random.default_rng(0).normal(0, 5, (20, 49, 10, 1)).astype(np.float32)
+    for converter, suffix in ((Int8TfliteConverter(), "tflite"), (OnnxConverter(), "onnx")):
+        (tmp_path / f"model.{suffix}").write_bytes(converter.convert(built, features).data)
+    assert main(["bench", str(tmp_path), "--device", "cortex-m4,nucleo-g0b1re,cpu-reference,cpu,ethos-u55-128"]) == 0
+    rows = {line[: line.index("  ")]: line for line in capsys.readouterr().out.splitlines() if "  " in line}
+    assert "equal" in rows["nucleo-g0b1re"] and "emulated" in rows["nucleo-g0b1re"]
+    assert "reference kernels" in rows["cpu-reference"] and "measured" in rows["cpu-reference"]
+    assert "onnxruntime" in rows["cpu"] and "model.onnx" in rows["cpu"]  # the later of the two rows
+    assert "none" in rows["ethos-u55-128"] and "estimated" in rows["ethos-u55-128"]

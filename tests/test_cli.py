@@ -14,6 +14,7 @@ import pytest
 
 from rena_kws.cli import search_cmd
 from rena_kws.cli.main import main
+from rena_kws.errors import DeviceError
 from rena_kws.run_folder import RunFolder
 from rena_kws.search import SearchSettings
 
@@ -58,6 +59,8 @@ MISTAKES = {
     "no command": ([], "required"),
     "unknown command": (["serch"], "did you mean 'search'"),
     "unknown option": (["profile", "m.tflite", "--devise", "cpu"], "--devise"),
+    "port that is none": (["profile", "m.tflite", "--device", "serial:COM3?bord=x"], "did you mean 'board'"),
+    "harness of a file": (["export", "float.tflite", "--format", "tflite", "--out", "o", "--harness"], "format c"),
     "inputs that are none": (["profile", "truncated.tflite", "--inputs", "text.tflite"], "no .npy array"),
 }
 
@@ -150,6 +153,20 @@ def test_an_interrupted_search_says_how_to_continue(
         assert program == "rena-kws" and line.count("\n") == 1
     assert [resume for _, resume in asked] == [False, True, True]
     assert len({run for run, _ in asked}) == 1
+
+
+def test_a_search_whose_board_died_says_how_to_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def dies(settings: SearchSettings, run: Path, resume: bool, watch: object) -> None:
+        RunFolder(run, settings.identity(), resume).close()
+        raise DeviceError("the board on COM3: silent")
+
+    monkeypatch.setattr("rena_kws.api.search", dies)
+    assert main(["search", "--device", "serial:COM3", "--run", str(tmp_path / "run")]) == 2
+    line = capfd.readouterr().err
+    assert line.startswith("rena-kws: the board on COM3: silent; every finished trial is kept, continue with: rena-kws")
+    assert line.rstrip().endswith("--resume") and line.count("\n") == 1
 
 
 def test_a_full_disk_is_one_line() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from rena_kws.devices import catalogue, description
@@ -44,6 +46,37 @@ def test_every_device_that_ships_is_valid_and_sourced() -> None:
             assert {"clock_hz", "flash_bytes", "ram_bytes"} <= set(device.sources)
 
 
+BOARDS = {
+    # what of each board is known from elsewhere: core, MHz, flash origin
+    "nucleo-l4r5zi": ("cortex-m4", 120, 0x08000000),
+    "nucleo-f446re": ("cortex-m4", 180, 0x08000000),
+    "nucleo-f746zg": ("cortex-m7", 216, 0x08000000),
+    "nucleo-h7a3zi-q": ("cortex-m7", 280, 0x08000000),
+    "nucleo-u575zi-q": ("cortex-m33", 160, 0x08000000),
+    "nucleo-g0b1re": ("cortex-m0plus", 64, 0x08000000),
+    "arduino-nano-33-ble": ("cortex-m4", 64, 0),
+    "nrf5340-dk": ("cortex-m33", 128, 0),
+    "raspberry-pi-pico": ("cortex-m0plus", 125, 0x10000000),
+    "raspberry-pi-pico-2": ("cortex-m33", 150, 0x10000000),
+    "cy8cproto-062-4343w": ("cortex-m4", 150, 0x10000000),
+    "ek-ra6m4": ("cortex-m33", 200, 0),
+}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_boards_say_what_their_memory_costs_and_how_sure_that_is(name: str) -> None:
+    board = catalogue.get(name)
+    assert (board.core, (board.clock_hz or 0) / 1e6, board.flash_origin) == BOARDS[name]
+    assert board.memory.instruction_cache_bytes or board.memory.fetch_stall_share
+    assert 0.04 < board.memory.error_share < 0.3
+
+
+def test_a_description_survives_its_json() -> None:
+    for name in catalogue.names():
+        device = catalogue.get(name)
+        assert description.Device.from_json(json.loads(json.dumps(device.as_json()))) == device
+
+
 def test_cortex_m_is_the_m4_and_an_unknown_name_gets_a_suggestion() -> None:
     assert catalogue.get("cortex-m") is catalogue.get("cortex-m") and catalogue.get("cortex-m").name == "cortex-m4"
     with pytest.raises(UnknownNameError, match="unknown device 'nucleo-l4r5z'; did you mean 'nucleo-l4r5zi'"):
@@ -65,7 +98,7 @@ def test_cortex_m_is_the_m4_and_an_unknown_name_gets_a_suggestion() -> None:
         ('core = "cortex-m4"', 'core = "cortex-m4"\nfpu = "double"', "core-has-fpu: fpu = 'double'"),
         ('kind = "cortex_m"', 'kind = "host"', "complete-chip: core = 'cortex-m4'"),
         ("ram_bytes = 262_144", "ram_bytes = 262_143", "whole-pages: ram_bytes = 262143"),
-        ("ram_origin = 0x20000000", "ram_origin = 0x08000400", "flash-and-ram-apart"),
+        ("ram_origin = 0x20000000", "ram_origin = 0x08000400", "memories-apart: ram_origin"),
         ("ram_origin = 0x20000000", "ram_origin = 0x20000000\nsupply_v = 3.3", "energy-pair: supply_v = 3.3"),
         ('clock_hz = "datasheet"\n', "", "sourced: clock_hz = 100000000"),
         ('clock_hz = "datasheet"', 'clock_hz = " "', "source-text: sources.clock_hz"),
@@ -74,8 +107,27 @@ def test_cortex_m_is_the_m4_and_an_unknown_name_gets_a_suggestion() -> None:
         ("[sources]", "[memory]\nwaits = 3\n[sources]", "known-key: memory.waits = 3"),
         (
             "[sources]",
-            "[memory]\ndata_cache_bytes = 100\ndata_cache_line_bytes = 8\n[sources]",
+            "[memory]\ndata_cache_bytes = 100\ndata_line_bytes = 8\n[sources]",
             "whole-lines: memory.data_cache_bytes = 100",
+        ),
+        ("[sources]", '[regions.x]\nkind = "ram"\n[sources]', "required: regions.x.origin"),
+        (
+            "[sources]",
+            '[regions.x]\nkind = "tape"\norigin = 0\nbytes = 4096\n[sources]',
+            "known-choice: regions.x.kind",
+        ),
+        ("[sources]", '[regions.x]\nkind = "ram"\norigin = 1\nbytes = 4096\n[sources]', "whole-pages: regions.x"),
+        (
+            "[sources]",
+            '[regions.x]\nkind = "ram"\norigin = 0x20000000\nbytes = 4096\n[sources]',
+            "memories-apart: regions.x.origin",
+        ),
+        ("[sources]", '[regions.x]\nkind = "ram"\norigin = 0\nbytes = 4096\n[sources]', "sourced: regions.x"),
+        ("ram_bytes = 262_144", 'ram_bytes = 262_144\nuart = "pl011"', "serial-port: uart_origin = None"),
+        (
+            "[sources]",
+            "[memory]\ninstruction_cache_bytes = 64\ninstruction_line_bytes = 16\ninstruction_ways = 3\n[sources]",
+            "whole-lines: memory.instruction_cache_bytes = 64",
         ),
         ("[sources]", "[memory]\nfetch_stall_share = 0.1\n[sources]", "sourced: memory.fetch_stall_share = 0.1"),
         ("clock_hz = 100_000_000", "clock_hz = ", "no valid TOML"),

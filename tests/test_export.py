@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from few_levels import LEVELS, with_levels
 from flatbuffer_models import small_conv_model
 
 from rena_kws import api
@@ -16,6 +17,7 @@ from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import ModelError, RenaError, RunFolderError
 from rena_kws.export.manifest import Manifest
 from rena_kws.firmware.emit import generate
+from rena_kws.frontend.settings import FrontEnd
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 Tool = Callable[[str], str]
@@ -68,6 +70,57 @@ def test_cmake_builds_and_tests(bundle: Path, tool: Tool) -> None:
     for command in ([cmake, "-B", "build"], [cmake, "--build", "build"], [cmake, "--build", "build", "-t", "test"]):
         done = subprocess.run(command, capture_output=True, text=True, cwd=bundle)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def speaking(tmp_path: Path) -> Path:
+    """A bundle of a network for sound, with its manifest."""
+    front_end = FrontEnd(clip_ms=170, mel_bands=20, coefficients=6)
+    model = small_conv_model(input_scale=0.3)
+    folder = tmp_path / "file"
+    api.export(model, "tflite", folder, "bell")
+    manifest = Manifest.of(model, ("yes", "no"), front_end.as_json(), {}).named("bell.tflite")
+    (folder / "manifest.json").write_text(manifest.as_text())
+    return api.export(folder / "bell.tflite", "c", tmp_path / "bundle", "bell")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_front_end_in_a_bundle_makes_the_features_of_training(speaking: Path, compiler: str, tool: Tool) -> None:
+    done = make_test(speaking, tool("make"), tool(compiler))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 sounds, 0 features are not those of training" in done.stdout
+    assert "0 values differ" in done.stdout
+    assert "features are not" in sanitized(speaking, tool("make"), tool(compiler))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_front_end_in_integers_makes_them_too(speaking: Path, compiler: str, tool: Tool) -> None:
+    header = speaking / "bell_front_end.h"
+    header.write_text("#define BELL_FRONT_END_FIXED 1\n" + header.read_text())
+    done = make_test(speaking, tool("make"), tool(compiler))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 sounds, 0 features are not those of training" in done.stdout
+    assert "features are not" in sanitized(speaking, tool("make"), tool(compiler))
+
+
+def test_the_host_test_notices_another_front_end(speaking: Path, tool: Tool) -> None:
+    tables = speaking / "bell_front_end.c"
+    tables.write_text(tables.read_text().replace(".log_floor = ", ".log_floor = 10.0f + "))
+    assert make_test(speaking, tool("make"), tool("gcc")).returncode != 0
+
+
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4", "cortex-m33"])
+def test_the_cross_compiler_has_nothing_to_say_of_the_front_end(speaking: Path, core: str, tool: Tool) -> None:
+    floats = ["-mfloat-abi=hard"] if core == "cortex-m4" else []
+    sources = [str(path) for path in speaking.glob("bell*.c")]
+    command = [tool("arm-none-eabi-gcc"), f"-mcpu={core}", "-mthumb", *floats, "-O2", *STRICT, "-c", *sources]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=speaking)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_bundle_without_a_front_end_says_why(bundle: Path) -> None:
+    assert "without a manifest" in (bundle / "README.md").read_text()
+    assert not list(bundle.glob("*front_end*"))
 
 
 def test_the_sources_are_those_that_are_profiled(bundle: Path, model: ConvertedModel) -> None:
@@ -131,6 +184,17 @@ def test_sanitizers_have_nothing_to_say_of_the_reference_models(
     name: str, reference: Callable[..., Path], tool: Tool, tmp_path: Path
 ) -> None:
     bundle = api.export(reference("models", f"{name}_ref_model.tflite"), "c", tmp_path / name)
+    assert "0 values differ" in sanitized(bundle, tool("make"), tool("gcc"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("levels", LEVELS)
+def test_sanitizers_have_nothing_to_say_of_packed_weights(
+    levels: str, reference: Callable[..., Path], tool: Tool, tmp_path: Path
+) -> None:
+    data = with_levels(reference("models", "kws_ref_model.tflite").read_bytes(), levels)
+    bundle = api.export(ConvertedModel("tflite", data), "c", tmp_path / levels, optimize="size")
+    assert any("bit.c" in path.name or "levels.c" in path.name for path in bundle.iterdir())
     assert "0 values differ" in sanitized(bundle, tool("make"), tool("gcc"))
 
 

@@ -61,14 +61,18 @@ def draw_window(draw: Draw, dilated: bool) -> tuple[tuple[int, int], tuple[int, 
     return kernel, image, options, (output[0], output[1])
 
 
+Values = Callable[[Draw, tuple[int, ...], int], NDArray[np.int8]]
+"""Weights of a shape, not below a value."""
+
+
 def draw_weights(
-    draw: Draw, model: ModelBuilder, shape: tuple[int, ...], axis: int, x_scale: float
+    draw: Draw, model: ModelBuilder, shape: tuple[int, ...], axis: int, x_scale: float, levels: Values = values
 ) -> tuple[int, list[float], int]:
     """(weights, their scales, the bias or -1); the bias is sometimes left out and sometimes large."""
     channels = shape[axis]
     per_channel = draw(st.booleans())
     scales = [draw(SCALES) for _ in range(channels if per_channel else 1)]
-    weights = model.tensor(shape, scale=scales, axis=axis, data=values(draw, shape, low=-127))
+    weights = model.tensor(shape, scale=scales, axis=axis, data=levels(draw, shape, -127))
     if draw(st.integers(0, 3)) == 0:
         return weights, scales, -1
     largest = draw(st.sampled_from([1, 1000, 1 << 20]))
@@ -82,12 +86,12 @@ def output_scale(draw: Draw, product: float) -> float:
     return float(np.float32(product * 2.0 ** draw(st.floats(-2, 14))))
 
 
-def convolution(draw: Draw, model: ModelBuilder) -> tuple[list[int], int]:
+def convolution(draw: Draw, model: ModelBuilder, levels: Values = values) -> tuple[list[int], int]:
     kernel, image, options, output = draw_window(draw, dilated=True)
     batches, depth, channels = draw(st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 7)))
     scale = draw(SCALES)
     x = model.tensor((batches, *image, depth), scale=scale, zero_point=draw(ZERO_POINTS))
-    weights, scales, bias = draw_weights(draw, model, (channels, *kernel, depth), axis=0, x_scale=scale)
+    weights, scales, bias = draw_weights(draw, model, (channels, *kernel, depth), 0, scale, levels)
     y_scale = output_scale(draw, scale * max(scales))
     y = model.tensor((batches, *output, channels), scale=y_scale, zero_point=draw(ZERO_POINTS))
     activation = draw(ACTIVATIONS)
@@ -109,11 +113,11 @@ def depthwise(draw: Draw, model: ModelBuilder) -> tuple[list[int], int]:
     return [x], y
 
 
-def fully_connected(draw: Draw, model: ModelBuilder) -> tuple[list[int], int]:
+def fully_connected(draw: Draw, model: ModelBuilder, levels: Values = values) -> tuple[list[int], int]:
     rows, depth, channels = draw(st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 9)))
     scale = draw(SCALES)
     x = model.tensor((rows, depth), scale=scale, zero_point=draw(ZERO_POINTS))
-    weights, scales, bias = draw_weights(draw, model, (channels, depth), axis=0, x_scale=scale)
+    weights, scales, bias = draw_weights(draw, model, (channels, depth), 0, scale, levels)
     y_scale = output_scale(draw, scale * max(scales))
     y = model.tensor((rows, channels), scale=y_scale, zero_point=draw(ZERO_POINTS))
     activation = draw(ACTIVATIONS)

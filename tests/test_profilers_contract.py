@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from rena_kws.artifacts import ConvertedModel, Measurement
 from rena_kws.devices import catalogue
 from rena_kws.errors import DoesNotFitError, ModelError, UnavailableError
 from rena_kws.profilers.base import batch_of, profiler_for
+from rena_kws.testing.board_faults import Wire
+from rena_kws.testing.board_on_pty import BoardOnPty
+from rena_kws.testing.host_board import HostBoard
 from rena_kws.testing.profiler_contract import FakeProfiler, ProfilerCase, ProfilerContract
 
 Reference = Callable[..., Path]
@@ -62,6 +66,22 @@ class TestCpuWithLiteRt(ProfilerContract):
         return ProfilerCase(profiler_for(device), device, model, inputs, expected, "measured", tolerance=3)
 
 
+class TestCpuWithReferenceKernels(ProfilerContract):
+    @pytest.fixture
+    def case(self, reference: Reference) -> ProfilerCase:
+        device = catalogue.get("cpu-reference")
+        data, inputs = reference(*KWS).read_bytes(), kws_inputs(reference, 3)
+        model = ConvertedModel("tflite", data)
+        expected = tflm_outputs(data, inputs)
+        # They round once where TensorFlow Lite Micro rounds twice: a unit, seldom.
+        return ProfilerCase(profiler_for(device), device, model, inputs, expected, "measured", tolerance=1)
+
+    def test_the_runtime_says_which_kernels_ran(self, case: ProfilerCase, measurement: Measurement) -> None:
+        assert "reference" in measurement.environment["runtime"]
+        usual = case.profiler.profile(case.model, catalogue.get("cpu"), case.inputs)
+        assert "XNNPACK" in usual.environment["runtime"]
+
+
 class TestCpuWithOnnxRuntime(ProfilerContract):
     @pytest.fixture
     def case(self) -> ProfilerCase:
@@ -71,6 +91,62 @@ class TestCpuWithOnnxRuntime(ProfilerContract):
         model = ConvertedModel("onnx", onnx_matmul(weights))
         expected = inputs @ weights
         return ProfilerCase(profiler_for(device), device, model, inputs, expected, "measured", tolerance=1e-5)
+
+
+SWIFTSHADER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
+
+
+class TestGpuWithLiteRt(ProfilerContract):
+    """On SwiftShader, which computes in software what a GPU would."""
+
+    @pytest.fixture(autouse=True)
+    def adapter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        if not SWIFTSHADER.exists():
+            skip_or_fail("SwiftShader is missing (Debian: chromium-common, libvulkan1)")
+        for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+            monkeypatch.setenv(name, str(SWIFTSHADER))
+
+    @pytest.fixture
+    def case(self, reference: Reference) -> ProfilerCase:
+        device = catalogue.get("gpu")
+        data, inputs = reference(*KWS).read_bytes(), kws_inputs(reference, 3)
+        model = ConvertedModel("tflite", data)
+        expected = tflm_outputs(data, inputs)
+        # It computes in floats: a few units on a handful of inputs.
+        return ProfilerCase(profiler_for(device), device, model, inputs, expected, "measured", tolerance=4)
+
+    def test_the_adapter_is_named_and_marked_as_software(self, measurement: Measurement) -> None:
+        assert "SwiftShader" in measurement.environment["adapter"]
+        assert "software" in measurement.environment["troubles"]
+
+
+def test_without_a_gpu_one_line_says_what_to_install(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+        monkeypatch.setenv(name, "/nowhere.json")
+    device = catalogue.get("gpu")
+    with pytest.raises(UnavailableError, match="install its Vulkan driver") as caught:
+        profiler_for(device).profile(ConvertedModel("tflite", reference(*KWS).read_bytes()), device)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UnavailableError, match="no provider for GPUs"):
+        profiler_for(device).profile(ConvertedModel("onnx", onnx_matmul(np.ones((2, 2), np.float32))), device)
+
+
+@pytest.fixture(scope="module")
+def port(reference: Reference) -> Iterator[str]:
+    """The harness with the reference model, compiled for this computer, behind a pseudo-terminal."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no pseudo-terminals")
+    with BoardOnPty(Wire(HostBoard(ConvertedModel("tflite", reference(*KWS).read_bytes())))) as port:
+        yield port
+
+
+class TestSerialBoard(ProfilerContract):
+    @pytest.fixture
+    def case(self, reference: Reference, port: str) -> ProfilerCase:
+        device = catalogue.get(f"serial:{port}?window_s=0.01&iterations=2&quiet_s=0.02")
+        data, inputs = reference(*KWS).read_bytes(), kws_inputs(reference, 3)
+        model = ConvertedModel("tflite", data)
+        return ProfilerCase(profiler_for(device), device, model, inputs, tflm_outputs(data, inputs), "measured")
 
 
 def onnx_matmul(weights: Any) -> bytes:
@@ -92,7 +168,7 @@ def onnx_matmul(weights: Any) -> bytes:
 
 
 def test_every_registered_profiler_is_one_and_every_device_has_one() -> None:
-    assert {"cortex_m", "cpu"} <= set(registry.names("profilers"))
+    assert {"cortex_m", "cpu", "serial_board"} <= set(registry.names("profilers"))
     for name in catalogue.names():
         device = catalogue.get(name)
         assert profiler_for(device) is profiler_for(device)

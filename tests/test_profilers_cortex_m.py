@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from cortex_m_kernels import ARENA_BYTES, assembly, firmware, run
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.devices import catalogue
 from rena_kws.errors import CandidateError, DeviceError, DoesNotFitError, ModelError, UnavailableError
+from rena_kws.profilers.cortex_m.emulator import Emulator
 from rena_kws.profilers.cortex_m.profiler import CortexMProfiler
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 
@@ -23,7 +25,7 @@ FOREVER = "1: b 1b\n"
 
 @pytest.fixture(scope="module")
 def profiler() -> CortexMProfiler:
-    return CortexMProfiler(halfword_budget=2_000_000)
+    return CortexMProfiler(instructions=2_000_000, cached=False)
 
 
 def test_outputs_answer_the_batch_in_order(profiler: CortexMProfiler) -> None:
@@ -110,7 +112,7 @@ def test_reads_of_the_flash_pay_for_its_cache_misses(size_bytes: int, misses: in
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        (FOREVER, r"did not return within its budget of 2000000 halfwords of code \(pc 0x08000000 in kws_run"),
+        (FOREVER, r"did not end within its budget of 2000000 instructions \(pc 0x08000000 in kws_run"),
         (
             "mov.w r1, #0x40000000\nldr r1, [r1]\nbx lr\n",
             "read of unmapped address 0x40000000 .4 bytes. .pc 0x08000004",
@@ -133,7 +135,7 @@ def test_an_image_that_misbehaves_is_reported(profiler: CortexMProfiler, body: s
 def test_instructions_that_the_core_lacks_are_refused(profiler: CortexMProfiler) -> None:
     smuad = assembly(".inst.w 0xfb20f001\nbx lr\n")  # the emulator's M3 would run it
     assert profiler.profile_firmware(smuad, M4).cycles == 4
-    with pytest.raises(CandidateError, match=r"cortex-m3 has no instruction 'smuad r0, r0, r1' .at 0x08000000"):
+    with pytest.raises(CandidateError, match=r"cortex-m3 has no instruction 'smuad r0, r0, r1' .pc 0x08000000"):
         profiler.profile_firmware(smuad, catalogue.get("cortex-m3"))
     without = replace(catalogue.get("cortex-m33"), dsp=False)
     with pytest.raises(CandidateError, match="cortex-m33 has no instruction 'smuad"):
@@ -149,16 +151,15 @@ def test_what_does_not_fit_is_refused_with_the_numbers(profiler: CortexMProfiler
         profiler.profile_firmware(big, replace(M4, ram_bytes=4096))
 
 
-def test_a_worker_that_hangs_or_dies_costs_its_job_only() -> None:
-    slow = CortexMProfiler(emulator=EmulatorProcess(timeout_s=2), halfword_budget=10**15)
-    with pytest.raises(DeviceError, match="longer than its 2 s"):
+def test_a_run_that_takes_too_long_or_a_worker_that_dies_costs_its_job_only() -> None:
+    slow = CortexMProfiler(instructions=10**15, seconds=1, cached=False)
+    with pytest.raises(CandidateError, match="did not end within 1 s of real time"):
         slow.profile_firmware(assembly(FOREVER), M4)
-    slow.emulator.timeout_s = 120
     assert slow.profile_firmware(assembly("bx lr\n"), M4).cycles == 3
 
-    dying = CortexMProfiler(halfword_budget=10**15)
+    dying = CortexMProfiler(instructions=10**15, cached=False)
     dying.profile_firmware(assembly("bx lr\n"), M4)
-    process = dying.emulator._process
+    process = dying.process._process
     assert process is not None
     killer = threading.Timer(0.5, process.kill)
     killer.start()
@@ -168,11 +169,40 @@ def test_a_worker_that_hangs_or_dies_costs_its_job_only() -> None:
     assert dying.profile_firmware(assembly("bx lr\n"), M4).cycles == 3
 
 
+def test_a_worker_that_hangs_is_stopped() -> None:
+    process = EmulatorProcess()
+    with Emulator(M4, process=process) as chip:
+        chip.write(M4.flash_origin or 0, b"\xfe\xe7")
+        with pytest.raises(DeviceError, match="longer than its 1 s"):
+            process.ask(chip._id, "run", (M4.flash_origin, None, 10**15, 60), timeout_s=1)
+        with pytest.raises(DeviceError, match="and with it the chip"):
+            chip.read(0x20000000, 4)
+
+
 def test_the_worker_is_kept_warm(profiler: CortexMProfiler) -> None:
     profiler.profile_firmware(assembly("bx lr\n"), M4)
-    process = profiler.emulator._process
+    process = profiler.process._process
     profiler.profile_firmware(assembly("bx lr\n"), M4)
-    assert process is not None and profiler.emulator._process is process and process.pid != os.getpid()
+    assert process is not None and profiler.process._process is process and process.pid != os.getpid()
+
+
+def test_results_are_kept_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RENA_KWS_CACHE", str(tmp_path))
+    inputs = np.arange(8, dtype=np.int8).reshape(2, 4)
+    first = CortexMProfiler().profile_firmware(assembly("bx lr\n"), M4, inputs)
+    again = CortexMProfiler()
+    kept = again.profile_firmware(assembly("bx lr\n"), M4, inputs)
+    assert again.process._process is None  # nothing was emulated
+    np.testing.assert_array_equal(kept.outputs, first.outputs)
+    assert replace(kept, outputs=first.outputs) == first
+    others = [(M4, inputs + 1, "balanced"), (replace(M4, clock_hz=1_000_000), inputs, "balanced"), (M4, inputs, "size")]
+    for device, batch, optimize in others:
+        CortexMProfiler(optimize=optimize).profile_firmware(assembly("bx lr\n"), device, batch)  # type: ignore[arg-type]
+    files = list((tmp_path / "profiles").iterdir())
+    assert len(files) == 1 + len(others)
+    for file in files:
+        file.write_bytes(file.read_bytes()[:100])
+    assert CortexMProfiler().profile_firmware(assembly("bx lr\n"), M4, inputs).cycles == first.cycles
 
 
 def test_energy_is_given_only_where_the_current_is(profiler: CortexMProfiler) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rena_kws.artifacts import Evaluation
 from rena_kws.controller.base import Proposal
 from rena_kws.report import render_table, write_html
+from rena_kws.report.curves import Curve, draw
 from rena_kws.report.html import render_html
 from rena_kws.report.svg import Point, scatter
 from rena_kws.reward import parse_limit
@@ -187,3 +188,22 @@ def test_better_is_higher_and_dearer_is_further_right() -> None:
 def test_a_limit_far_out_is_named_and_not_drawn() -> None:
     picture = scatter([Point(1.0, 0.5, "a")], "latency", "ms", 100)
     assert "limit 100 ms lies beyond" in picture and 'class="limit"' not in picture
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=["C"]), max_size=8),
+            st.lists(st.floats(-1e6, 1e6), max_size=12),
+        ),
+        max_size=4,
+    )
+)
+def test_a_picture_of_any_curves_is_xml_and_keeps_its_frame(lines: list[tuple[str, list[float]]]) -> None:
+    curves = [Curve(name, list(range(1, len(y) + 1)), y, [(value - 1, value + 1) for value in y]) for name, y in lines]
+    picture = ElementTree.fromstring(draw(curves, "<&>", "trials", "accuracy"))
+    width, height = (float(number) for number in picture.attrib["viewBox"].split()[2:])
+    for path in picture.iter("{http://www.w3.org/2000/svg}path"):
+        if path.get("fill") or path.get("stroke"):
+            numbers = [float(number) for number in re.findall(r"-?\d+\.?\d*", path.attrib["d"].split("h16")[0])]
+            assert all(0 <= x <= width for x in numbers[::2]) and all(0 <= y <= height for y in numbers[1::2])

@@ -1,199 +1,271 @@
-"""Runs one function of an image in unicorn. Only the worker process imports this file: unicorn is GPL-2, images crash.
+"""An emulated microcontroller for any Cortex-M image, from Python.
 
-The stack pointer starts at the top of RAM, the argument is the arena, and the return address is a page of its own where
-emulation stops. No start-up code or vectors are needed. Flash is read-only, RAM cannot be executed, no more is mapped.
+    with Emulator(catalogue.get("nucleo-l4r5zi")) as chip:
+        chip.load(read_image(Path("firmware.elf")))
+        chip.run(stop="main")                  # from the reset vector through the start-up code
+        answer = chip.call("infer", 0x20001000, 10)
+        print(answer.value, answer.cycles, answer.memory_cycles, chip.sent)
+
+Instructions run in unicorn, in a process of its own (see worker.py); cycles come from the core's timing model and the
+board's memory path. Functions are named or given by address. A run ends in a `Run` whatever the image does.
 """
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Sequence
-from importlib import resources
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
-import numpy as np
-import unicorn
-from unicorn import arm_const as arm
-from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
+from rena_kws.devices.description import Device
+from rena_kws.errors import CandidateError, DeviceError, ModelError
+from rena_kws.profilers.cortex_m.image import Function, Image
+from rena_kws.profilers.cortex_m.records import BlockCount, Counters, Stop
+from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 
-from rena_kws.firmware.toolchain import compile_host_library
-from rena_kws.profilers.cortex_m.job import BlockCount, Fault, Job, JobResult
+Place = int | str
+"""An address, or the name of a function of the image."""
 
-_CPU_MODELS = {
-    "cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0,
-    "cortex-m3": arm.UC_CPU_ARM_CORTEX_M3,
-    "cortex-m4": arm.UC_CPU_ARM_CORTEX_M4,
-    "cortex-m33": arm.UC_CPU_ARM_CORTEX_M33,
-    "cortex-m7": arm.UC_CPU_ARM_CORTEX_M7,
-}
-_RETURN_PAGES = (0x1FFFF000, 0x0FFFF000, 0x07FFF000)  # in the region that every core may execute; one is free
-_PAINT = 0xA5
-_TABLE_SIZE, _CACHE_LINES = 65536, 1024
-_ACCESS = {
-    unicorn.UC_MEM_READ_UNMAPPED: "read of unmapped address",
-    unicorn.UC_MEM_WRITE_UNMAPPED: "write to unmapped address",
-    unicorn.UC_MEM_FETCH_UNMAPPED: "jump to unmapped address",
-    unicorn.UC_MEM_WRITE_PROT: "write to flash at",
-    unicorn.UC_MEM_READ_PROT: "read of protected address",
-    unicorn.UC_MEM_FETCH_PROT: "jump into RAM at",
-}
+_ids = itertools.count(1)
 
 
-class _BlockCount(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_uint32) for name in ("address", "size", "taken", "owner")),
-        ("count", ctypes.c_uint64),
-    )
+@dataclass(frozen=True)
+class Run:
+    """How a run ended and what it took: core cycles at zero wait states, and the memory's beside them. `value`: r0."""
+
+    stop: Stop
+    value: int
+    instructions: int
+    cycles: int
+    memory_cycles: int
 
 
-class _Tracer(ctypes.Structure):
-    """The layout of `tracer` in tracer.c."""
+class Emulator:
+    """One chip with nothing loaded. Close it, or use it as a context.
 
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("reg_read", "reg_write", "emu_stop")),
-        ("xpsr_register", ctypes.c_int),
-        ("owner_at", ctypes.POINTER(ctypes.c_uint16)),
-        *((name, ctypes.c_uint32) for name in ("owner_base", "owner_entries", "cache_lines", "line_bytes", "counting")),
-        *((name, ctypes.c_uint64) for name in ("halfword_budget", "halfwords", "misses")),
-        *((name, ctypes.c_uint32) for name in ("overflow", "over_budget", "owner", "previous")),
-        *((name, ctypes.c_uint32) for name in ("previous_size", "used")),
-        ("lines", ctypes.c_uint32 * _CACHE_LINES),
-        ("blocks", _BlockCount * _TABLE_SIZE),
-    )
+    `count`: whether cycles are counted. `bare`: memory alone, no devices and no code in RAM. A run may take
+    `instructions` and `seconds` of real time. Raises `DeviceError` where the emulator's process is lost, with all that
+    the chip held.
+    """
 
+    def __init__(
+        self,
+        device: Device,
+        *,
+        count: bool = True,
+        bare: bool = False,
+        instructions: int = 2_000_000_000,
+        seconds: float = 120.0,
+        process: EmulatorProcess | None = None,
+    ) -> None:
+        self.device, self.instructions, self.seconds = device, instructions, seconds
+        self.image: Image | None = None
+        self._own_process = process is None
+        self._process = process or EmulatorProcess()
+        self._id = next(_ids)
+        self._hooks: list[tuple[Callable[[int, int], int], Callable[[int, int, int], None]]] = []
+        self._ask("open", device.as_json(), count, bare)
 
-def load_tracer() -> ctypes.CDLL:
-    """tracer.c compiled for this computer."""
-    text = resources.files("rena_kws.profilers.cortex_m").joinpath("tracer.c").read_text(encoding="utf-8")
-    library = ctypes.CDLL(str(compile_host_library({"tracer.c": text}, optimize="speed", libc=False)))
-    library.tracer_close_block.argtypes = [ctypes.POINTER(_Tracer), ctypes.c_uint32]
-    return library
+    def __enter__(self) -> Emulator:
+        return self
 
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
-def execute(job: Job, library: ctypes.CDLL) -> JobResult:
-    """Run the job's function once for each input; the first run is counted, the others only watched."""
-    outputs: list[bytes] = []
-    first: _Run | None = None
-    quick: _Run | None = None
-    stack_bytes = 0
-    for data in job.inputs:
-        if first is None:
-            first = run = _Run(job, library, counting=True)
+    def close(self) -> None:
+        """Give the chip's memory back; its process too, if it has one of its own."""
+        if self._own_process:
+            self._process.close()
         else:
-            # A machine of its own: with a hook on reads every load takes the slow path.
-            quick = run = quick or _Run(job, library, counting=False)
-        fault = run.call(data)
-        if fault:
-            return JobResult(fault=fault)
-        stack_bytes = max(stack_bytes, run.stack_bytes())
-        if stack_bytes >= run.stack_space:
-            return JobResult(fault=Fault("the stack ran into the arena or the data below it", run.pc()))
-        outputs.append(run.outputs())
-    blocks, misses = first.counts() if first else ((), 0)
-    return JobResult(outputs=tuple(outputs), stack_bytes=stack_bytes, blocks=blocks, flash_misses=misses)
+            with suppress(DeviceError):  # gone already
+                self._ask("close")
 
+    # Memory and devices
 
-class _Run:
-    """One emulated machine with the image loaded."""
+    def load(self, image: Image) -> None:
+        """Write the image's segments, wherever they go, and the stack pointer of its vector table.
 
-    def __init__(self, job: Job, library: ctypes.CDLL, counting: bool) -> None:
-        self.job, self.library = job, library
-        self.access = ""
-        self.uc: Any = Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)  # type: ignore[no-untyped-call]
-        self.uc.ctl_set_cpu_model(_CPU_MODELS[job.core])
-        self.uc.mem_map(job.flash_origin, _pages(job.flash_bytes), unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
-        self.uc.mem_map(job.ram_origin, _pages(job.ram_bytes), unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
-        taken = ((job.flash_origin, job.flash_bytes), (job.ram_origin, job.ram_bytes))
-        self.return_page = next(p for p in _RETURN_PAGES if all(not a - 4096 < p < a + size for a, size in taken))
-        self.uc.mem_map(self.return_page, 4096, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
-        self.uc.mem_write(self.return_page, b"\xfe\xe7" * 2)
-        for segment in job.flash:
-            self.uc.mem_write(segment.address, segment.data)
-        self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
-        self.tracer = _Tracer()
-        self._set_up_tracer(counting)
-        self.stack_bottom = job.arena + job.arena_bytes
-        self.stack_space = job.ram_origin + job.ram_bytes - self.stack_bottom
+        Raises `CandidateError` for a segment outside the device's memories.
+        """
+        self.image = image
+        for segment in image.load:
+            try:
+                self.write(segment.address, segment.data)
+            except CandidateError as error:
+                # Memory of another board that is only cleared may go unused; code that does use it will fault.
+                if not segment.zeroed:
+                    raise CandidateError(f"{image.name} is not linked for this device: {error}") from None
+        vectors = image.vectors
+        top = vectors.stack if vectors else (self.device.ram_origin or 0) + (self.device.ram_bytes or 0)
+        self.set_register("sp", top)
+        if vectors:
+            self._ask("set_vector_table", vectors.address)
 
-    def _set_up_tracer(self, counting: bool) -> None:
-        job, tracer = self.job, self.tracer
-        for name in ("reg_read", "reg_write", "emu_stop"):
-            setattr(tracer, name, ctypes.cast(getattr(uclib, f"uc_{name}"), ctypes.c_void_p).value)
-        tracer.xpsr_register = arm.UC_ARM_REG_XPSR
-        self._owners = (ctypes.c_uint16 * max(1, job.code_bytes // 2))()
-        for owner, start, end in job.owners:
-            for entry in range((start - job.flash_origin) // 2, (end - job.flash_origin) // 2):
-                self._owners[entry] = owner + 1
-        tracer.owner_at = ctypes.cast(self._owners, ctypes.POINTER(ctypes.c_uint16))
-        tracer.owner_base, tracer.owner_entries = job.flash_origin, job.code_bytes // 2
-        tracer.counting, tracer.halfword_budget = int(counting), job.halfword_budget
-        self._hook(unicorn.UC_HOOK_BLOCK, self.library.tracer_on_block, 1, 0)
-        if counting and job.cache_lines:
-            tracer.cache_lines, tracer.line_bytes = min(job.cache_lines, _CACHE_LINES), job.cache_line_bytes
-            flash_end = job.flash_origin + job.flash_bytes - 1
-            self._hook(unicorn.UC_HOOK_MEM_READ, self.library.tracer_on_flash_read, job.flash_origin, flash_end)
+    def write(self, address: int, data: bytes) -> None:
+        self._ask("write", address, bytes(data))
 
-    def _hook(self, kind: int, function: object, begin: int, end: int) -> None:
-        # The binding only takes Python callables; the C functions go to the library itself.
-        handle = ctypes.c_size_t()
-        pointer = ctypes.cast(function, ctypes.c_void_p)  # type: ignore[arg-type]
-        user = ctypes.c_void_p(ctypes.addressof(self.tracer))
-        status = uclib.uc_hook_add(
-            self.uc._uch, ctypes.byref(handle), kind, pointer, user, ctypes.c_uint64(begin), ctypes.c_uint64(end)
+    def read(self, address: int, size: int) -> bytes:
+        return bytes(self._ask("read", address, size))
+
+    def clear_ram(self) -> None:
+        """Fill all RAM with the pattern that `stack_bytes` tells untouched memory from."""
+        self._ask("clear_ram")
+
+    def stack_bytes(self, bottom: int, top: int) -> int:
+        """The high-water mark of a stack that grows down from `top`, not below `bottom`."""
+        return top - bottom - int(self._ask("untouched", bottom, top))
+
+    def attach(
+        self,
+        address: int,
+        size: int,
+        read: Callable[[int, int], int],
+        write: Callable[[int, int, int], None] = lambda offset, size, value: None,
+    ) -> None:
+        """A device of yours at [address, address + size): `read(offset, size) -> value`, `write(offset, size, value)`.
+
+        The address lies in a device range: 0x40000000 to 0x5FFFFFFF, 0xA0000000 to 0xDFFFFFFF or 0xE0000000 to
+        0xE00FFFFF.
+        """
+        self._hooks.append((read, write))
+        self._ask("attach", address, size, len(self._hooks) - 1)
+
+    def watch(self, first: int, last: int, seen: Callable[[str, int, int, int], None]) -> None:
+        """Call `seen("read" or "write", address, size, value)` for each access of the core to memory [first, last]; the
+        value of a read is 0. Slows the machine down."""
+
+        def read(address: int, size: int) -> int:
+            seen("read", address, size, 0)
+            return 0
+
+        self._hooks.append((read, lambda address, size, value: seen("write", address, size, value)))
+        self._ask("watch", first, last, len(self._hooks) - 1)
+
+    def register(self, name: str) -> int:
+        """r0 to r12, sp, lr, pc or xpsr."""
+        return int(self._ask("register", name))
+
+    def set_register(self, name: str, value: int) -> None:
+        self._ask("set_register", name, value)
+
+    def send(self, data: bytes) -> None:
+        """Bytes for the firmware to receive on its serial port or through semihosting."""
+        self._ask("send", bytes(data))
+
+    @property
+    def sent(self) -> bytes:
+        """All that the firmware printed."""
+        return bytes(self._ask("sent"))
+
+    def take_sent(self) -> bytes:
+        """What the firmware printed since this was last asked."""
+        return bytes(self._ask("take_sent"))
+
+    # Running
+
+    def run(self, start: Place | None = None, stop: Place | None = None) -> Run:
+        """Run from `start` (None: the reset vector, or where the last run ended) until `stop` is about to run.
+
+        From reset the FPU is off until the firmware turns it on, as on the chip.
+        """
+        if start is None and self.register("pc") == 0:
+            vectors = self.image.vectors if self.image else None
+            if vectors is None:
+                raise ModelError("there is no vector table to start from: say where to start")
+            address = vectors.reset
+        else:
+            address = self.register("pc") if start is None else self.address(start)
+            if start is not None:
+                self._ask("turn_fpu_on")
+        return self._run(address, None if stop is None else self.address(stop))
+
+    def call(self, function: Place, *arguments: int) -> Run:
+        """Call a function with up to four integers and run until it returns. Registers are as the last run left them.
+
+        The FPU is on.
+        """
+        if len(arguments) > 4:
+            raise ModelError(f"{len(arguments)} arguments: at most 4 are passed in registers")
+        for number, value in enumerate(arguments):
+            self.set_register(f"r{number}", value)
+        self._ask("turn_fpu_on")
+        back = int(self._ask("return_address"))
+        self.set_register("lr", back | 1)
+        return self._run(self.address(function), back)
+
+    def _run(self, start: int, stop: int | None) -> Run:
+        before = self.counters()
+        seconds = self.seconds
+        end = self._ask("run", start, stop, self.instructions, seconds, timeout_s=seconds + 60)
+        after = self.counters()
+        return Run(
+            Stop(*end),
+            self.register("r0"),
+            after.instructions - before.instructions,
+            after.cycles - before.cycles,
+            after.memory_cycles - before.memory_cycles,
         )
-        if status != unicorn.UC_ERR_OK:
-            raise UcError(status)  # type: ignore[no-untyped-call]
 
-    def call(self, data: Sequence[bytes]) -> Fault | None:
-        """Fresh RAM, the inputs in the arena, and one call of the entry function."""
-        job, uc, tracer = self.job, self.uc, self.tracer
-        uc.mem_write(job.ram_origin, bytes([_PAINT]) * job.ram_bytes)
-        for segment in job.ram:
-            uc.mem_write(segment.address, segment.data)
-        for offset, content in zip(job.input_offsets, data, strict=True):
-            uc.mem_write(job.arena + offset, content)
-        uc.reg_write(arm.UC_ARM_REG_R0, job.arena)
-        uc.reg_write(arm.UC_ARM_REG_SP, job.ram_origin + job.ram_bytes)
-        uc.reg_write(arm.UC_ARM_REG_LR, self.return_page | 1)
-        tracer.halfwords = 0
-        try:
-            uc.emu_start(job.entry | 1, self.return_page)
-        except UcError as error:
-            return Fault(self.access or self._reason(error), self.pc())
-        if tracer.over_budget:
-            return Fault(f"it did not return within its budget of {job.halfword_budget} halfwords of code", self.pc())
-        if tracer.overflow:
-            return Fault(f"it has more basic blocks than the {_TABLE_SIZE // 2} that are counted", self.pc())
-        self.library.tracer_close_block(self.tracer, self.return_page)
-        return None
+    def address(self, place: Place) -> int:
+        """Where a function is. Raises `ModelError` for a name that the image does not have."""
+        if isinstance(place, int):
+            return place
+        if self.image is None:
+            raise ModelError(f"no image is loaded to look up {place!r} in")
+        return self.image.named(place).start
 
-    def _on_invalid(self, uc: object, access: int, address: int, size: int, value: int, user: object) -> bool:
-        self.access = f"{_ACCESS.get(access, 'invalid access to')} {address:#010x} ({size} bytes)"
-        return False
+    # Counters
 
-    def _reason(self, error: UcError) -> str:
-        if not 0 <= self.pc() - self.job.flash_origin < self.job.flash_bytes:
-            return f"jump to {self.pc():#010x}, where nothing can run"
-        return str(error).split(" (UC_", 1)[0].lower()  # "invalid instruction", without the constant's name
+    def own(self, owners: Sequence[tuple[int, Function]]) -> None:
+        """(number, function): from when control is in the function, `number` (below 1024) owns all that follows, what
+        it calls included, until control is in another owner's function.
 
-    def pc(self) -> int:
-        return int(self.uc.reg_read(arm.UC_ARM_REG_PC))
+        At first, 0 owns everything. What each owner cost is in `counters().by_owner`.
+        """
+        self._ask("own", [(number, at.start, max(at.end, at.start + 2)) for number, at in owners])
 
-    def stack_bytes(self) -> int:
-        """The high-water mark: from the lowest byte of the stack that lost its paint to the top of RAM."""
-        stack = np.frombuffer(bytes(self.uc.mem_read(self.stack_bottom, self.stack_space)), np.uint8)
-        touched = stack != _PAINT
-        return int(stack.size - touched.argmax()) if touched.any() else 0
+    def time_calls(self, function: Place, calls: int = 0) -> None:
+        """Time each call of a function, all that it calls included; runs stop after `calls` of them (0: never).
 
-    def outputs(self) -> bytes:
-        places = zip(self.job.output_offsets, self.job.output_sizes, strict=True)
-        return b"".join(bytes(self.uc.mem_read(self.job.arena + offset, size)) for offset, size in places)
+        At most 4096 are kept, in `counters().samples`.
+        """
+        self._ask("time_calls", self.address(function), calls)
 
-    def counts(self) -> tuple[tuple[BlockCount, ...], int]:
-        blocks = (block for block in self.tracer.blocks if block.count)
-        counted = tuple(BlockCount(b.address, b.size, bool(b.taken), b.owner, b.count) for b in blocks)
-        return counted, int(self.tracer.misses)
+    def counters(self) -> Counters:
+        table = self._ask("counters")
+        for key in ("by_owner", "samples", "calls"):
+            table[key] = tuple((int(a), int(b)) for a, b in table[key])
+        return Counters(**table)
+
+    def blocks(self) -> tuple[BlockCount, ...]:
+        """Every basic block that ran."""
+        return tuple(BlockCount(*row) for row in self._ask("blocks"))
+
+    def by_function(self) -> dict[str, int]:
+        """Core cycles spent in each function itself, the dearest first; code outside the image's functions is ""."""
+        cycles: dict[str, float] = {}
+        penalty = int(self._ask("mispredict_cycles"))
+        for block in self.blocks():
+            function = self.image.function_at(block.address) if self.image else None
+            spent = block.through * block.through_cycles + block.taken * block.taken_cycles
+            name = function.name if function else ""
+            cycles[name] = cycles.get(name, 0) + spent + block.mispredicted * penalty
+        return {name: int(spent) for name, spent in sorted(cycles.items(), key=lambda item: -item[1])}
+
+    def report(self, stop: Stop) -> str:
+        """The end of a run for people: what happened, where, and the last calls."""
+        where = self.image.where if self.image else hex
+        text = f"{stop.detail} (pc {where(stop.pc)}"
+        names = [where(callee).split(" in ")[-1] for _, callee in self.counters().calls[-4:]]
+        return f"{text}; last calls: {' → '.join(names)})" if names else f"{text})"
+
+    def _ask(self, method: str, *arguments: Any, timeout_s: float = 60.0) -> Any:
+        return self._process.ask(self._id, method, arguments, self._hooks, timeout_s)
 
 
-def _pages(size: int) -> int:
-    return (size + 4095) // 4096 * 4096
+def check(stop: Stop, emulator: Emulator, what: str) -> None:
+    """Raise `CandidateError` unless the run ended where it should."""
+    if stop.why not in ("stop", "region", "exit"):
+        raise CandidateError(f"{what} failed on {emulator.device.name}: {emulator.report(stop)}")

@@ -36,6 +36,8 @@ Kind = Literal[
 ]
 """Timing classes. The three float classes take part in arithmetic only; float loads and stores are loads and stores."""
 
+BRANCHES = ("branch", "branch_link", "table_branch", "load_pc", "pop_pc")
+
 _MULTIPLY = {"mul"}
 _MULTIPLY_ADD = {"mla", "mls"}
 _MULTIPLY_LONG = {"smull", "umull", "smlal", "umlal"}
@@ -56,30 +58,69 @@ _RIGHT_SHIFTS = {arm.ARM_SFT_LSR, arm.ARM_SFT_ASR, arm.ARM_SFT_ROR, arm.ARM_SFT_
 class Instruction:
     """One instruction. Registers are capstone's numbers; `registers` is N of a load or store of many.
 
-    `accumulators` are the registers a multiply adds to; `address_registers` those a load or store forms its address of.
+    `accumulators` are the registers a multiply adds to; `address_registers` those a load or store forms its address of,
+    `base_updates` those of them that it changes, `stored` what a store writes to memory, `shifted` the operands that go
+    through the shifter first. `unit`: what two instructions of one cycle may not both need.
+    `bank`: the word (of two) that a load takes, counted from where the register `bank_of` points; 0: it is not known.
     """
 
-    address: int
     text: str
     kind: Kind
     reads: frozenset[int]
     writes: frozenset[int]
     address_registers: frozenset[int] = frozenset()
+    base_updates: frozenset[int] = frozenset()
+    stored: frozenset[int] = frozenset()
+    shifted: frozenset[int] = frozenset()
     accumulators: frozenset[int] = frozenset()
+    unit: Literal["", "shift", "simd"] = ""
+    bank_of: int = 0
+    bank: int = 0
     registers: int = 1
     register_offset: bool = False
     narrow_load: bool = False
     right_shifted: bool = False
     conditional: bool = False
+    precision: Literal["none", "single", "double"] = "none"
+
+    @property
+    def is_branch(self) -> bool:
+        return self.kind in BRANCHES
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it needs an FPU, be it only for its registers."""
+        return self.precision != "none"
 
 
 def decode(code: bytes, address: int) -> tuple[Instruction, ...]:
     """The instructions of one basic block. Raises `CandidateError` for code that cannot be read whole."""
-    items = list(_disassembler().disasm(code, address))
-    end = items[-1].address + items[-1].size if items else address
-    if not code or end != address + len(code):
-        raise CandidateError(f"no known instruction at {end:#010x}: its cycles cannot be counted")
-    return tuple(_instruction(item) for item in items)
+    items = []
+    at = conditions = 0
+    while at < len(code):
+        size = 4 if code[at + 1 : at + 2] >= b"\xe8" else 2
+        item = _decode_one(code[at : at + size], conditions > 0)
+        if item is None:
+            raise CandidateError(f"no known instruction at {address + at:#010x}: its cycles cannot be counted")
+        items.append(item)
+        conditions = max(0, conditions - 1, _conditions(code[at : at + size]))
+        at += size
+    if not items:
+        raise CandidateError(f"no known instruction at {address:#010x}: its cycles cannot be counted")
+    return tuple(items)
+
+
+def _conditions(code: bytes) -> int:
+    """How many instructions an IT makes conditional: its mask ends in a one whose place tells."""
+    mask = code[0] & 15
+    return 0 if len(code) != 2 or code[1] != 0xBF or not mask else 4 - ((mask & -mask).bit_length() - 1)
+
+
+@cache
+def _decode_one(code: bytes, in_it_block: bool) -> Instruction | None:
+    """Encodings repeat, and capstone takes its time: each is decoded once, as if it stood at address 0."""
+    item = next(_disassembler().disasm(code, 0), None)
+    return None if item is None or item.size != len(code) else _instruction(item, in_it_block)
 
 
 @cache
@@ -89,7 +130,7 @@ def _disassembler() -> capstone.Cs:
     return disassembler
 
 
-def _instruction(item: Any) -> Instruction:
+def _instruction(item: Any, in_it_block: bool) -> Instruction:
     name = _base_name(item)
     _, written = item.regs_access()
     writes = frozenset(written)
@@ -108,19 +149,49 @@ def _instruction(item: Any) -> Instruction:
         address_registers = frozenset()
     listed = len(registers) - (0 if name.endswith(("push", "pop")) else 1)
     return Instruction(
-        address=item.address,
         text=f"{item.mnemonic} {item.op_str}".strip(),
         kind=kind,
         reads=reads,
         writes=writes,
         address_registers=address_registers,
+        base_updates=address_registers & writes if memory is not None or name != "pop" else frozenset(),
+        stored=frozenset(registers[: 2 if kind == "store_double" else 1]) if kind.startswith("store") else frozenset(),
+        shifted=_shifted(name, kind, operands, registers),
+        unit=_unit(name, kind, operands),
+        bank_of=memory.base if memory is not None and not memory.index else 0,
+        bank=memory.disp >> 2 & 1 if memory is not None else 0,
         accumulators=_accumulators(name, kind, registers),
         registers=max(1, listed) if is_memory and memory is None else 1,
         register_offset=memory is not None and memory.index != 0,
         narrow_load=name in _NARROW_LOAD,
         right_shifted=kind == "alu" and len(operands) > 1 and operands[-1].shift.type in _RIGHT_SHIFTS,
-        conditional=name in ("cbz", "cbnz") or item.cc not in (arm.ARM_CC_INVALID, arm.ARM_CC_AL),
+        conditional=in_it_block or name in ("cbz", "cbnz") or item.cc not in (arm.ARM_CC_INVALID, arm.ARM_CC_AL),
+        precision=_precision(name, kind, registers),
     )
+
+
+def _shifted(name: str, kind: Kind, operands: Any, registers: list[int]) -> frozenset[int]:
+    """Operands that the shifter of the stage before reads: shifted ones, bit fields, saturations, reversals."""
+    if kind == "alu" and operands and operands[-1].shift.type:
+        return frozenset(registers[-1:])
+    early = name.startswith(("rev", "rbit", "ssat", "usat", "pkh", "sxta", "uxta")) or name in ("sbfx", "ubfx")
+    return frozenset(registers[-1:]) if early else frozenset()
+
+
+def _unit(name: str, kind: Kind, operands: Any) -> Literal["", "shift", "simd"]:
+    if kind == "dsp" or name in ("sbfx", "ubfx", "bfi", "bfc", "clz", "rbit") or name.startswith(("rev", "sxt", "uxt")):
+        return "simd"
+    shifts = name in ("lsl", "lsr", "asr", "ror", "rrx") or (kind == "alu" and operands and operands[-1].shift.type)
+    return "shift" if shifts else ""
+
+
+def _precision(name: str, kind: Kind, registers: list[int]) -> Literal["none", "single", "double"]:
+    """What FPU the instruction needs. Every FPU moves, loads and stores doubles; only one of double precision computes
+    with them."""
+    if not name.startswith("v"):
+        return "none"
+    doubles = any(arm.ARM_REG_D0 <= register <= arm.ARM_REG_D31 for register in registers)
+    return "double" if doubles and kind.startswith("float") and name != "vmov" else "single"
 
 
 def _base_name(item: Any) -> str:
@@ -167,4 +238,6 @@ def _accumulators(name: str, kind: Kind, registers: list[int]) -> frozenset[int]
         return frozenset(registers[:2])
     if kind in ("multiply_add", "dsp_multiply") and len(registers) == 4:
         return frozenset(registers[3:])
+    if kind == "float_multiply_add":
+        return frozenset(registers[:1])
     return frozenset()

@@ -17,26 +17,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel, Firmware, LayerCost, Measurement, Port
-from rena_kws.devices.description import Device
+from rena_kws.devices.description import Device, MemoryPath
 from rena_kws.errors import CandidateError, DoesNotFitError, ModelError, UnavailableError
-from rena_kws.firmware.toolchain import Optimize, Target, Toolchain, ZigToolchain
-from rena_kws.profilers.base import Profiler, batch_of
-from rena_kws.profilers.cortex_m.cores import CORES
-from rena_kws.profilers.cortex_m.cycle_model import BlockCost, block_cost
-from rena_kws.profilers.cortex_m.image import Image, read_image
-from rena_kws.profilers.cortex_m.instructions import decode
-from rena_kws.profilers.cortex_m.job import BlockCount, Job, JobResult
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, Toolchain, ZigToolchain
+from rena_kws.profilers.base import Profiler, batch_of, energy_uj
+from rena_kws.profilers.cortex_m import result_cache
+from rena_kws.profilers.cortex_m.cores import uncertainty
+from rena_kws.profilers.cortex_m.emulator import Emulator, check
+from rena_kws.profilers.cortex_m.image import Function, Image, read_image
+from rena_kws.profilers.cortex_m.records import Counters
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 
 
 @dataclass(eq=False)
 class CortexMProfiler(Profiler):
-    """Profiles int8 .tflite models. The emulator's process starts with the first profile and is kept warm."""
+    """Profiles int8 .tflite models. The emulator's process starts with the first profile and is kept warm.
+
+    An input may take `instructions`, and `seconds` of real time. With `cached`, figures are kept by content.
+    """
 
     toolchain: Toolchain = field(default_factory=ZigToolchain)
-    optimize: Optimize = "balanced"
-    emulator: EmulatorProcess = field(default_factory=EmulatorProcess)
-    halfword_budget: int = 4_000_000_000
+    optimize: Optimize = DEFAULT_OPTIMIZE
+    process: EmulatorProcess = field(default_factory=EmulatorProcess)
+    instructions: int = 2_000_000_000
+    seconds: float = 120.0
+    cached: bool = True
 
     def unavailable(self) -> str | None:
         missing = [name for name in ("unicorn", "capstone", "ziglang") if importlib.util.find_spec(name) is None]
@@ -64,67 +69,61 @@ class CortexMProfiler(Profiler):
             raise ModelError(f"a model with one input and one output is needed: it has {ports}")
         batch = batch_of(inputs, firmware.inputs[0].shape, firmware.inputs[0].dtype)
         chip = _Chip.of(device)
+        key = result_cache.key_of(firmware, device, batch, self.toolchain.identity, self.optimize)
+        known = result_cache.load(key) if self.cached else None
+        if known is not None:
+            return known
         target = Target(chip.core, device.dsp, chip.flash_origin, chip.ram_origin)
         entry = f"{firmware.name}_run"
         image = read_image(self.toolchain.compile(firmware.sources, target, entry=entry, optimize=self.optimize))
         _check_fit(image, firmware, device, chip, stack_bytes=0)
-        result = self.emulator.run(self._job(image, firmware, device, chip, batch))
-        if result.fault:
-            where = image.where(result.fault.pc)
-            raise CandidateError(f"{firmware.name} failed on {device.name}: {result.fault.reason} (pc {where})")
+        result = self._emulate(image, firmware, device, chip, batch)
         ram_bytes = _check_fit(image, firmware, device, chip, result.stack_bytes)
-        by_owner = _cycles_by_owner(image, result.blocks, device, owners=1 + len(firmware.layers))
-        return self._measurement(firmware, device, chip, image, result, by_owner, ram_bytes)
+        measurement = self._measurement(firmware, device, chip, image, result, ram_bytes)
+        if self.cached:
+            result_cache.store(key, measurement)
+        return measurement
 
-    def _job(self, image: Image, firmware: Firmware, device: Device, chip: _Chip, batch: NDArray[Any]) -> Job:
-        run = image.function(f"{firmware.name}_run")
-        if run is None:
-            raise CandidateError(f"the image lacks its entry function {firmware.name}_run")
-        owners = [(0, run.start, run.end)]
-        for number, layer in enumerate(firmware.layers, start=1):
-            function = image.function(layer.symbol)
-            if function is not None:
-                owners.append((number, function.start, function.start + 2))
-        path = device.memory
-        return Job(
-            core=chip.core,
-            flash_origin=chip.flash_origin,
-            flash_bytes=chip.flash_bytes,
-            ram_origin=chip.ram_origin,
-            ram_bytes=chip.ram_bytes,
-            flash=image.flash,
-            ram=image.ram,
-            entry=run.start,
-            code_bytes=max(part.address + len(part.data) for part in image.flash) - chip.flash_origin,
-            arena=_arena(image, chip),
-            arena_bytes=firmware.arena_bytes,
-            input_offsets=tuple(port.offset for port in firmware.inputs),
-            output_offsets=tuple(port.offset for port in firmware.outputs),
-            output_sizes=tuple(port.size_bytes for port in firmware.outputs),
-            inputs=tuple((sample.tobytes(),) for sample in batch),
-            owners=tuple(owners),
-            cache_lines=path.data_cache_bytes // path.data_cache_line_bytes if path.data_cache_bytes else 0,
-            cache_line_bytes=path.data_cache_line_bytes,
-            halfword_budget=self.halfword_budget,
-        )
+    def _emulate(
+        self, image: Image, firmware: Firmware, device: Device, chip: _Chip, batch: NDArray[Any]
+    ) -> _Emulation:
+        """Run every input from fresh RAM; the first is counted."""
+        outputs: list[bytes] = []
+        stack_bytes, counters = 0, None
+        # Counting slows a board's loads down, so the further inputs run on a chip of their own.
+        for inputs, count in ((batch[:1], True), (batch[1:], False)):
+            if not len(inputs):
+                continue
+            with Emulator(
+                device,
+                count=count,
+                bare=True,
+                instructions=self.instructions,
+                seconds=self.seconds,
+                process=self.process,
+            ) as emulator:
+                emulator.load(image)
+                if count:
+                    emulator.own([(0, image.named(f"{firmware.name}_run")), *_layers(image, firmware)])
+                for sample in inputs:
+                    stack_bytes = max(stack_bytes, _call(emulator, image, firmware, chip, sample.tobytes()))
+                    places = [(_arena(image, chip) + port.offset, port.size_bytes) for port in firmware.outputs]
+                    outputs.append(b"".join(emulator.read(*place) for place in places))
+                counters = counters or emulator.counters()
+        assert counters is not None
+        return _Emulation(tuple(outputs), stack_bytes, counters)
 
     def _measurement(
-        self,
-        firmware: Firmware,
-        device: Device,
-        chip: _Chip,
-        image: Image,
-        result: JobResult,
-        by_owner: Sequence[int],
-        ram_bytes: int,
+        self, firmware: Firmware, device: Device, chip: _Chip, image: Image, result: _Emulation, ram_bytes: int
     ) -> Measurement:
-        cycles = sum(by_owner)
-        path = device.memory
-        memory_cycles = round(path.fetch_stall_share * cycles) + path.data_miss_cycles * result.flash_misses
+        cycles, memory_cycles = result.counters.cycles, memory_cycles_of(result.counters, device)
         latency_ms = (cycles + memory_cycles) / chip.clock_hz * 1e3
+        owned = dict(enumerate(own for own, _ in result.counters.by_owner))
         layers = tuple(
-            LayerCost(layer.name, layer.op, layer.macs, cycles=count if image.function(layer.symbol) else None)
-            for layer, count in zip(firmware.layers, by_owner[1:], strict=True)
+            LayerCost(
+                layer.name, layer.op, layer.macs, cycles=owned.get(number, 0) if image.function(layer.symbol) else None
+            )
+            for number, layer in enumerate(firmware.layers, start=1)
         )
         return Measurement(
             device=device.name,
@@ -136,7 +135,7 @@ class CortexMProfiler(Profiler):
             memory_cycles=memory_cycles,
             ram_bytes=ram_bytes,
             flash_bytes=image.flash_bytes,
-            energy_uj=_energy_uj(device, latency_ms),
+            energy_uj=energy_uj(device, latency_ms),
             layers=layers,
             parts={
                 "network": {
@@ -147,28 +146,72 @@ class CortexMProfiler(Profiler):
                     "flash_bytes": image.flash_bytes,
                 }
             },
-            environment=self._environment(firmware, device, result),
+            environment={
+                "toolchain": self.toolchain.identity,
+                "optimize": self.optimize,
+                **environment(device, result.counters),
+                "arena_bytes": str(firmware.arena_bytes),
+                "stack_bytes": str(result.stack_bytes),
+            },
         )
 
-    def _environment(self, firmware: Firmware, device: Device, result: JobResult) -> dict[str, str]:
-        notes = {
-            "toolchain": self.toolchain.identity,
-            "optimize": self.optimize,
-            "emulator": f"unicorn {version('unicorn')}",
-            "cycle_model": f"instruction classes of the {device.core}, see profilers/cortex_m/cores.py",
-            "memory_path": "zero wait states",
-            "arena_bytes": str(firmware.arena_bytes),
-            "stack_bytes": str(result.stack_bytes),
-        }
-        path = device.memory
-        if path.data_cache_bytes or path.fetch_stall_share:
-            notes["memory_path"] = (
-                f"fetch stalls {path.fetch_stall_share:g} of the core's cycles, "
-                f"{result.flash_misses} data cache misses of {path.data_miss_cycles} cycles"
-            )
-        if device.active_current_ma is not None:
-            notes["energy"] = "an estimate: the datasheet's active current times the latency"
-        return notes
+
+def environment(device: Device, counters: Counters) -> dict[str, str]:
+    """What a figure of this device rests on, for people."""
+    path = device.memory
+    memory = "zero wait states"
+    if path != MemoryPath():
+        memory = (
+            f"fetch stalls {path.fetch_stall_share:g} of the core's cycles; misses: {counters.instruction_misses} "
+            f"lines of {path.instruction_miss_cycles} cycles fetched, {counters.data_misses} of "
+            f"{path.instruction_miss_cycles if path.unified_cache else path.data_miss_cycles} read"
+        )
+    notes = {
+        "emulator": f"unicorn {version('unicorn')}",
+        "cycle_model": f"instruction classes of the {device.core}, see profilers/cortex_m/cores.py",
+        "memory_path": memory,
+        "uncertainty": uncertainty(device),
+    }
+    if device.active_current_ma is not None:
+        notes["energy"] = "an estimate: the board's active current (see its sources) times voltage and latency"
+    return notes
+
+
+def memory_cycles_of(counters: Counters, device: Device) -> int:
+    return round(device.memory.fetch_stall_share * counters.cycles) + counters.memory_cycles
+
+
+@dataclass(frozen=True)
+class _Emulation:
+    outputs: tuple[bytes, ...]
+    stack_bytes: int
+    counters: Counters
+
+
+def _layers(image: Image, firmware: Firmware) -> list[tuple[int, Function]]:
+    """(number of the layer from 1, its function), for layers that the linker kept."""
+    found = ((number, image.function(layer.symbol)) for number, layer in enumerate(firmware.layers, start=1))
+    return [(number, function) for number, function in found if function]
+
+
+def _call(emulator: Emulator, image: Image, firmware: Firmware, chip: _Chip, data: bytes) -> int:
+    """Run the network on one input, from fresh RAM → the stack it took."""
+    arena, top = _arena(image, chip), chip.ram_origin + chip.ram_bytes
+    emulator.clear_ram()
+    for segment in image.load:
+        if segment.address >= chip.ram_origin:
+            emulator.write(segment.address, segment.data)
+    emulator.write(arena + firmware.inputs[0].offset, data)
+    emulator.set_register("sp", top)
+    run = emulator.call(f"{firmware.name}_run", arena)
+    check(run.stop, emulator, firmware.name)
+    bottom = arena + firmware.arena_bytes
+    stack_bytes = emulator.stack_bytes(bottom, top)
+    if stack_bytes >= top - bottom:
+        raise CandidateError(
+            f"{firmware.name} failed on {emulator.device.name}: the stack ran into the arena or the data below it"
+        )
+    return stack_bytes
 
 
 @dataclass(frozen=True)
@@ -211,31 +254,6 @@ def _check_fit(image: Image, firmware: Firmware, device: Device, chip: _Chip, st
     return ram_bytes
 
 
-def _cycles_by_owner(image: Image, blocks: Sequence[BlockCount], device: Device, *, owners: int) -> list[int]:
-    """Cycles of the entry function itself (0) and of each layer, from how often each block ran and how it left."""
-    core = CORES[device.core or ""]
-    costs: dict[tuple[int, int], BlockCost] = {}
-    passes: dict[tuple[int, int, int], list[int]] = {}
-    for block in blocks:
-        key = (block.address, block.size)
-        if key not in costs:
-            code = decode(image.code(*key), block.address)
-            costs[key] = block_cost(code, core, dsp=device.dsp, fpu=device.fpu != "none")
-        passes.setdefault((*key, block.owner), [0, 0])[block.taken] += block.count
-    cycles = [0] * owners
-    for (address, size, owner), (through, taken) in passes.items():
-        cost = costs[address, size]
-        rarer = min(through, taken) * core.mispredict_cycles
-        cycles[owner] += through * cost.through + taken * cost.taken + rarer
-    return cycles
-
-
 def _outputs(port: Port, outputs: Sequence[bytes]) -> NDArray[Any]:
     values = np.frombuffer(b"".join(outputs), np.dtype(port.dtype))
     return values.reshape(len(outputs), *port.shape[1:])
-
-
-def _energy_uj(device: Device, latency_ms: float) -> float | None:
-    if device.active_current_ma is None or device.supply_v is None:
-        return None
-    return device.active_current_ma * device.supply_v * latency_ms

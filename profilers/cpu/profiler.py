@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import subprocess
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel, Measurement
 from rena_kws.devices.description import Device
-from rena_kws.errors import DeviceError, ModelError, UnavailableError
+from rena_kws.errors import ModelError, UnavailableError
 from rena_kws.profilers.base import Profiler
-from rena_kws.profilers.child import python_command
+from rena_kws.profilers.timing import measure_apart
 
+_SESSION = "rena_kws.profilers.cpu.session"
 _RUNTIMES = {"tflite": ("ai_edge_litert", "tflite_runtime"), "onnx": ("onnxruntime",)}
 
 
@@ -42,42 +38,7 @@ class CpuProfiler(Profiler):
         # The flatbuffer's own mark; LiteRT may crash where it expects one and gets something else.
         if not model.data or (model.format == "tflite" and model.data[4:8] != b"TFL3"):
             raise ModelError(f"{model.name} is no .{model.format} file: {len(model.data)} bytes without its mark")
-        with tempfile.TemporaryDirectory(prefix="rena-kws-") as name:
-            folder = Path(name)
-            (folder / "model").write_bytes(model.data)
-            if inputs is not None:
-                np.save(folder / "inputs.npy", inputs, allow_pickle=False)
-            self._run(model, folder)
-            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-            if "model_error" in report:
-                raise ModelError(f"{model.name}: {report['model_error']}")
-            outputs = np.load(folder / "outputs.npy", allow_pickle=False)
-        return Measurement(
-            device=device.name,
-            how="measured",
-            latency_ms=float(np.median(report["samples_ms"])),
-            samples_ms=tuple(report["samples_ms"]),
-            outputs=outputs,
-            ram_bytes=report["ram_bytes"],
-            flash_bytes=len(model.data),
-            environment=report["environment"],
-        )
-
-    def _run(self, model: ConvertedModel, folder: Path) -> None:
-        command = python_command("rena_kws.profilers.cpu.session", model.format, str(folder))
-        try:
-            done = subprocess.run(
-                command, capture_output=True, stdin=subprocess.DEVNULL, timeout=self.timeout_s, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise DeviceError(
-                f"{model.name} took longer than {self.timeout_s:g} s on the CPU and was stopped"
-            ) from None
-        if done.returncode < 0:
-            raise ModelError(f"{model.name} crashes its runtime (signal {-done.returncode}): the file is damaged")
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-            raise DeviceError(f"the CPU profiler's process failed with status {done.returncode}: {lines[-1]}")
+        return measure_apart(_SESSION, model, device, inputs, self.timeout_s)
 
 
 def _lacks_runtime(model_format: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rena_kws.cli.output import print_json
+from rena_kws.cli.output import add_optimize, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,13 +15,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", default="kws_model", metavar="PREFIX", help="prefix of every C symbol (default: %(default)s)"
     )
+    add_optimize(parser)
+    parser.add_argument(
+        "--harness", action="store_true", help="with C: also what makes a board with a UART a device to profile on"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> None:
     from rena_kws.api import export
 
-    folder = export(arguments.source, arguments.format, arguments.out, arguments.name)
+    folder = export(
+        arguments.source, arguments.format, arguments.out, arguments.name, arguments.optimize, arguments.harness
+    )
     files = sorted(path.name for path in folder.iterdir())
     if arguments.json:
         print_json({"folder": str(folder), "files": files})

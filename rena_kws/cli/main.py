@@ -14,16 +14,19 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from rena_kws import __version__
-from rena_kws.errors import RenaError, UnknownNameError
+from rena_kws.errors import DeviceError, RenaError, UnknownNameError
 
 COMMANDS = {
     "search": "find a network for keywords, a device and limits, and export it",
     "profile": "measure a model on a device",
     "bench": "set the firmware of models beside other engines' figures",
+    "compare": "controllers of a search, on networks that were trained once",
     "export": "write a run's winner or a model as C, TFLite or ONNX",
     "evaluate": "accuracy of a model on a dataset",
     "report": "show a run again",
     "devices": "what models can be measured on",
+    "board": "an emulated board on a terminal or a TCP port",
+    "doctor": "what works on this machine, and the command that mends the rest",
     "data": "describe a dataset",
 }
 
@@ -61,6 +64,8 @@ def _run(arguments: argparse.Namespace, words: Sequence[str]) -> int:
         arguments.run(arguments)
         sys.stdout.flush()
         return 0
+    except DeviceError as error:
+        return _fail(f"{error}{_how_to_resume(arguments, words)}")
     except RenaError as error:
         return _fail(str(error))
     except BrokenPipeError:

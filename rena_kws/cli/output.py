@@ -9,13 +9,16 @@ from typing import Any
 
 from rena_kws.artifacts import Measurement
 
+_TOLD = ("ended", "printed", "adapter", "board", "windows", "outputs", "clock", "troubles")
+"""The notes of an environment that people should see without asking."""
+
 
 def add_optimize(parser: argparse.ArgumentParser) -> None:
-    """--optimize, for commands that compile firmware."""
+    """--optimize, for commands that generate firmware."""
     parser.add_argument(
         "--optimize",
         choices=("speed", "balanced", "size"),
-        help="what the compiler aims at (default: balanced; hot loops are assembly where a core has the DSP extension)",
+        help="what the firmware aims at: which weights are packed, and how it is compiled (default: balanced)",
     )
 
 
@@ -42,27 +45,47 @@ def describe_measurement(measurement: Measurement, layers: bool) -> str:
     if measurement.cycles is not None:
         memory = f" + {measurement.memory_cycles:,} for memory" if measurement.memory_cycles else ""
         lines.append(f"  cycles {measurement.cycles:,}{memory} ({measurement.how})")
+    if band := measurement.environment.get("uncertainty"):
+        lines.append(f"  may be off by {band} (estimated)")
     if measurement.ram_bytes is not None:
         network = measurement.parts.get("network", {})
         split = [f"{part} {network[f'{part}_bytes']:,.0f}" for part in ("arena", "stack") if f"{part}_bytes" in network]
         of_it = f", of it {' and '.join(split)}" if split else ""
         lines.append(f"  RAM {measurement.ram_bytes:,} bytes{of_it} ({measurement.how})")
     if measurement.flash_bytes is not None:
-        lines.append(
-            f"  flash {measurement.flash_bytes:,} bytes (measured)"
-        )  # the size of what was linked, or the file's
+        how = "estimated" if measurement.how == "estimated" else "measured"  # what was linked, or the file, has a size
+        lines.append(f"  flash {measurement.flash_bytes:,} bytes ({how})")
     if measurement.energy_uj is not None:
         lines.append(f"  energy {measurement.energy_uj:,.1f} µJ (estimated)")
+    lines += [
+        _indented(f"{note}: {measurement.environment[note].strip()}")
+        for note in _TOLD
+        if note in measurement.environment
+    ]
     if layers and measurement.layers:
         lines.append(layer_table(measurement))
     return "\n".join(lines)
 
 
 def layer_table(measurement: Measurement) -> str:
+    """Layers of a network, or functions of an image."""
+    if all(cost.op == "function" for cost in measurement.layers):
+        total = sum(cost.cycles or 0 for cost in measurement.layers)
+        functions = [(cost.cycles, f"{_share(cost.cycles, total):.1%}", cost.name) for cost in measurement.layers]
+        return table(("cycles", "share", "function itself"), functions)
     rows = [
         (cost.op, cost.macs, cost.cycles, _per_mac(cost.cycles, cost.macs), cost.name) for cost in measurement.layers
     ]
     return table(("op", "MACs", "cycles", "cycles/MAC", "layer"), rows)
+
+
+def _indented(text: str) -> str:
+    """A note, its further lines below its first."""
+    return "\n".join(("  " if i == 0 else "    ") + line.rstrip() for i, line in enumerate(text.splitlines()))
+
+
+def _share(cycles: int | None, total: int) -> float:
+    return (cycles or 0) / total if total else 0.0
 
 
 def _per_mac(cycles: int | None, macs: int) -> float | None:

@@ -9,14 +9,26 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import RenaError, RunFolderError
 from rena_kws.export.manifest import FILE_NAME, Manifest
+from rena_kws.firmware.toolchain import Optimize
 
-Exporter = Callable[[ConvertedModel, Manifest, Path, str], None]
-"""(model, manifest, folder to write, name): `name` prefixes public symbols, or is the model file's stem."""
+
+@dataclass(frozen=True)
+class FirmwareOptions:
+    """What an export of firmware may be asked for. `optimize`: what it is generated for, None to leave that to the
+    exporter. `harness`: with what makes a board with a UART a device to profile on."""
+
+    optimize: Optimize | None = None
+    harness: bool = False
+
+
+Exporter = Callable[[ConvertedModel, Manifest, Path, str, FirmwareOptions], None]
+"""(model, manifest, folder to write, name, options): `name` prefixes public symbols, or is the model file's stem."""
 
 
 def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:
@@ -41,6 +53,14 @@ def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise RunFolderError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def refuse_options(options: FirmwareOptions) -> None:
+    """Raise `RenaError` where a file without firmware is asked for something that firmware has."""
+    if options.optimize is not None:
+        raise RenaError(f"a model file holds no firmware, so none for {options.optimize}; leave --optimize out")
+    if options.harness:
+        raise RenaError("a harness is C: it goes with the format c")
 
 
 def require_format(model: ConvertedModel, wanted: str) -> None:

@@ -6,6 +6,7 @@ from them, so that `make test` shows on the host, in one command, that the code 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel, Firmware, Measurement
 from rena_kws.devices import catalogue
-from rena_kws.export.base import require_format, write_bundle
+from rena_kws.export.base import FirmwareOptions, require_format, write_bundle
+from rena_kws.export.c_front_end import FrontEndFiles, check_functions, front_end_files
 from rena_kws.export.manifest import FILE_NAME, Manifest
 from rena_kws.firmware.emit import generate
+from rena_kws.firmware.emit_harness import harness_sources
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 from rena_kws.profilers.base import profiler_for
 
 TEST_VECTORS = 8
@@ -24,21 +28,32 @@ _DEVICE = "cortex-m4"
 _WARNINGS = "-std=c99 -Wall -Wextra -Wpedantic -Wconversion"
 
 
-def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str) -> None:
-    """Write the bundle. Raises `ModelError` for what the generator does not support."""
+def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str, options: FirmwareOptions) -> None:
+    """Write the bundle; with a harness what a board needs to be profiled over a serial line lies in it too.
+
+    Raises `ModelError` for what the generator does not support.
+    """
+    goal = options.optimize or DEFAULT_OPTIMIZE
     require_format(model, "tflite")
-    firmware = generate(model, name)
+    firmware = generate(model, name, goal)
+    front_end = front_end_files(manifest, firmware)
+    board = harness_sources(firmware, model) if options.harness else {}
+    c_files = sorted(file for file in {**firmware.sources, **front_end.sources} if file.endswith(".c"))
     inputs = _test_inputs(firmware)
     device = catalogue.get(_DEVICE)
-    measurement = profiler_for(device).profile(model, device, inputs)
+    measurement = profiler_for(device).optimized_for(goal).profile(model, device, inputs)
     files: dict[str, str | bytes] = dict(firmware.sources)
+    files |= front_end.sources
+    files |= board
     files |= {
         f"{name}_labels.h": _labels(name, manifest),
-        "test_vectors.h": _vectors(inputs, measurement.outputs),
-        "test.c": _test_program(name),
-        "Makefile": _makefile(firmware),
-        "CMakeLists.txt": _cmake(firmware),
-        "README.md": _readme(firmware, manifest, measurement),
+        "test_vectors.h": _vectors(inputs, measurement.outputs) + front_end.vectors,
+        "test.c": _test_program(name, front_end),
+        "Makefile": _makefile(name, c_files) + (_makefile_board(firmware) if options.harness else ""),
+        "CMakeLists.txt": _cmake(name, c_files),
+        "README.md": _readme(firmware, manifest, measurement, goal)
+        + _readme_front_end(name, front_end)
+        + (_readme_board(firmware) if options.harness else ""),
         FILE_NAME: manifest.as_text(),
     }
     write_bundle(folder, files)
@@ -76,7 +91,11 @@ def _vectors(inputs: NDArray[Any], outputs: NDArray[Any]) -> str:
     )
 
 
-def _test_program(name: str) -> str:
+def _test_program(name: str, front_end: FrontEndFiles) -> str:
+    has_one = bool(front_end.sources)
+    include = f'#include "{name}_front_end.h"\n' if has_one else ""
+    checks = check_functions(name) if has_one else ""
+    more = "\n    wrong += wrong_features();" if has_one else ""
     return f"""/* SPDX-License-Identifier: MIT-0
  *
  * Runs the test vectors and compares every output. Exit status 0: all equal.
@@ -85,10 +104,10 @@ def _test_program(name: str) -> str:
 #include <string.h>
 
 #include "{name}.h"
-#include "test_vectors.h"
+{include}#include "test_vectors.h"
 
 static unsigned char memory[{name.upper()}_ARENA_BYTES + {name.upper()}_ARENA_ALIGNMENT]; /* C99 has no _Alignas */
-
+{checks}
 int main(void)
 {{
     const uintptr_t unaligned = (uintptr_t)memory % {name.upper()}_ARENA_ALIGNMENT;
@@ -105,31 +124,27 @@ int main(void)
             }}
         }}
     }}
-    printf("%d vectors, %d values differ from the chip\\n", TEST_VECTORS, wrong);
+    printf("%d vectors, %d values differ from the chip\\n", TEST_VECTORS, wrong);{more}
     return wrong != 0;
 }}
 """
 
 
-def _c_files(firmware: Firmware) -> list[str]:
-    return sorted(file for file in firmware.sources if file.endswith(".c"))
-
-
-def _makefile(firmware: Firmware) -> str:
-    return f"""# `make` builds lib{firmware.name}.a, `make test` runs the test vectors on this machine.
+def _makefile(name: str, c_files: Sequence[str]) -> str:
+    return f"""# `make` builds lib{name}.a, `make test` runs the test vectors on this machine.
 CC ?= cc
 CFLAGS ?= -O2 {_WARNINGS}
-OBJECTS = {" ".join(file[:-2] + ".o" for file in _c_files(firmware))}
+OBJECTS = {" ".join(file[:-2] + ".o" for file in c_files)}
 
-lib{firmware.name}.a: $(OBJECTS)
+lib{name}.a: $(OBJECTS)
 	$(AR) rcs $@ $^
 
-test: test.o lib{firmware.name}.a
+test: test.o lib{name}.a
 	$(CC) $(CFLAGS) -o test_host $^
 	./test_host
 
 clean:
-	rm -f *.o *.a test_host
+	rm -f *.o *.a test_host board_host
 
 $(OBJECTS) test.o: $(wildcard *.h)
 
@@ -137,26 +152,39 @@ $(OBJECTS) test.o: $(wildcard *.h)
 """
 
 
-def _cmake(firmware: Firmware) -> str:
-    files = "\n    ".join(_c_files(firmware))
-    return f"""cmake_minimum_required(VERSION 3.13)
-project({firmware.name} C)
+def _makefile_board(firmware: Firmware) -> str:
+    name = firmware.name
+    return f"""
+# The harness on this machine: it speaks the protocol on its standard streams.
+board: {name}_board.o {name}_harness.o lib{name}.a
+	$(CC) $(CFLAGS) -o board_host $^
 
-add_library({firmware.name} STATIC
+{name}_board.o {name}_harness.o: $(wildcard *.h)
+
+.PHONY: board
+"""
+
+
+def _cmake(name: str, c_files: Sequence[str]) -> str:
+    files = "\n    ".join(c_files)
+    return f"""cmake_minimum_required(VERSION 3.13)
+project({name} C)
+
+add_library({name} STATIC
     {files})
-target_include_directories({firmware.name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
-set_target_properties({firmware.name} PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
+target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
+set_target_properties({name} PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
 
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
     enable_testing()
     add_executable(test_host test.c)
-    target_link_libraries(test_host {firmware.name})
+    target_link_libraries(test_host {name})
     add_test(NAME test_vectors COMMAND test_host)
 endif()
 """
 
 
-def _readme(firmware: Firmware, manifest: Manifest, measurement: Measurement) -> str:
+def _readme(firmware: Firmware, manifest: Manifest, measurement: Measurement, goal: Optimize) -> str:
     name, upper = firmware.name, firmware.name.upper()
     rows = [_figures_row(measurement)]
     searched = manifest.figures.get("measurement")
@@ -180,13 +208,42 @@ firmware owes nothing.
 |---|---|---|---|---|---|
 {chr(10).join(rows)}
 
-RAM counts the arena and the stack, flash counts code and weights; start-up code and vectors are left out. The image was
-compiled by clang at -O3; another compiler gives other figures.
+RAM counts the arena and the stack, flash counts code and weights; start-up code and vectors are left out. The sources
+were generated, and compiled by clang, for `--optimize {goal}`; another compiler gives other figures.
 {accuracy}
 Labels: {labels}
 
 `make test` (or `cmake -B build && cmake --build build && ctest --test-dir build`) runs {TEST_VECTORS} test vectors on
 your computer and compares every value with what the emulated chip computed.
+"""
+
+
+def _readme_front_end(name: str, front_end: FrontEndFiles) -> str:
+    upper = name.upper()
+    if not front_end.sources:
+        return f"\nThere is no front end in C here: {front_end.reason}.\n"
+    return f"""
+## From sound to words
+
+`{name}_features(samples, {name}_input(arena), scratch)` turns {upper}_CLIP_SAMPLES samples at
+{upper}_SAMPLE_RATE_HZ into the network's input, as training did; `scratch` is {upper}_FEATURES_SCRATCH_WORDS words of
+type `{name}_features_word`, yours. `{name}_frame` does one window at a time. It computes in single precision, and in
+integers on an Arm core whose compiler is not told of an FPU; `{upper}_FRONT_END_FIXED` 0 or 1, defined for all files,
+chooses. The figures above are the network's alone.
+"""
+
+
+def _readme_board(firmware: Firmware) -> str:
+    name = firmware.name
+    return f"""
+## On a board
+
+`{name}_harness.c` answers the serial protocol of MLPerf Tiny. Add it and the network to a project of your board, write
+the three functions that `{name}_harness.h` asks for, and call `{name}_harness()`; `{name}_board.c` is an example. Then
+
+    rena-kws profile MODEL.tflite --device serial:/dev/ttyACM0
+
+measures on the board, and MLPerf Tiny's own runner can drive it. `make board` builds it for your computer.
 """
 
 

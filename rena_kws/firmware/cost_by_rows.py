@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from rena_kws.firmware.by_rows import Schedule
 from rena_kws.firmware.graph import Graph
 from rena_kws.firmware.operands import Call, Stage
+from rena_kws.firmware.packing import LEVELS, UNPACKING_CYCLES
 from rena_kws.firmware.weights import DENSE_ROWS
 
 CYCLES_A_MAC = 1.5
@@ -38,14 +39,17 @@ def extra_cycles(plain: Sequence[Call], stages: Sequence[Stage], schedule: Sched
     for i, stage in enumerate(stages):
         bands = schedule.bands[i]
         total += CYCLES_A_BAND * len(bands) + CYCLES_A_MOVED_BYTE * schedule.moved_rows[i] * stage.output_row_bytes
-        family = plain[i].family
+        kind = plain[i].struct
         window = stage.by_rows.window
-        if family in ("dense", "conv2d"):
-            params = plain[i].fields if family == "dense" else plain[i].fields["dense"]
+        if kind in ("dense", "conv2d"):
+            params = plain[i].fields if kind == "dense" else plain[i].fields["dense"]
             single = sum((end - first) * window.output[1] % DENSE_ROWS for first, end in bands)
             single -= math.prod(window.output) % DENSE_ROWS
             total += SINGLE_ROW_FACTOR * single * params["depth"] * params["channels"]
-        if family == "depthwise":
+            weights = plain[i].weights
+            if weights and weights.encoding == LEVELS:  # unpacked anew for every band
+                total += UNPACKING_CYCLES * params["depth"] * params["channels"] * (len(bands) - 1)
+        if kind == "depthwise":
             channels = plain[i].fields["input_channels"]
             outputs = channels * plain[i].fields["channel_multiplier"]
             copied = sum(window.band(first, end).image[0] for first, end in bands) - window.image[0]

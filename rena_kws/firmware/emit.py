@@ -1,8 +1,8 @@
 """A model → C99: the constants and one function a layer, beside the kernel files they need.
 
-`generate` reads the graph, lowers every operator to kernel calls, plans the arena, and prints. The same model and name
-give the same bytes. Every symbol and file name starts with the name: in the kernel templates of `c/` the prefix `kws_`
-stands for it, so two models can share an image.
+`generate` reads the graph, lowers every operator to kernel calls, plans the arena, and prints. The same model, name
+and goal give the same bytes. Every symbol and file name starts with the name: in the kernel templates of `c/` the
+prefix `kws_` stands for it, so two models can share an image.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from rena_kws.firmware.fusion import Program, program
 from rena_kws.firmware.graph import Graph, Op, Tensor, read_graph
 from rena_kws.firmware.memory_plan import Block, MemoryPlan
 from rena_kws.firmware.operands import Call
-from rena_kws.firmware.toolchain import Optimize
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 
 MAX_NAME_LENGTH = 40
 LICENCE_LINE = "/* SPDX-License-Identifier: MIT-0"
 
 
-def generate(model: ConvertedModel, name: str = "kws_model", optimize: Optimize = "balanced") -> Firmware:
+def generate(model: ConvertedModel, name: str = "kws_model", optimize: Optimize = DEFAULT_OPTIMIZE) -> Firmware:
     """The C sources of an int8 .tflite model. Raises `ModelError` for a model or name that cannot be used.
 
-    `optimize`: how many cycles may be paid for less memory.
+    `optimize` decides which weights are packed (see packing.py) and which operators run together by bands of rows (see
+    fusion.py), as it decides how the compiler is called.
     """
     if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{MAX_NAME_LENGTH - 1}}}", name):
         raise ModelError(f"name {name!r}: it must be a C identifier of at most {MAX_NAME_LENGTH} letters, digits and _")
@@ -180,9 +181,7 @@ def _layer(network: Program, name: str, position: int, op: Op, shared: dict[int,
     ]
 
 
-def _shared_constants(
-    graph: Graph, memory: MemoryPlan, call: Call, name: str, shared: dict[int, str]
-) -> list[str]:
+def _shared_constants(graph: Graph, memory: MemoryPlan, call: Call, name: str, shared: dict[int, str]) -> list[str]:
     """The constant operands of a call that no layer before had."""
     lines = []
     operands = [*call.operands, *(index for stage in call.stages for index in stage.call.operands)]
@@ -218,9 +217,9 @@ def _kernel_sources(name: str, families: Sequence[str], folded_shift: int) -> di
                 text = _FOLDED_SHIFT.sub(rf"\1 {folded_shift}", file.read_text(encoding="utf-8"))
                 texts[f"{family}{suffix}"] = text
                 wanted += _INCLUDE.findall(texts[f"{family}{suffix}"])
-    return {f"{name}_{file}": _renamed(text, name) for file, text in sorted(texts.items())}
+    return {f"{name}_{file}": renamed(text, name) for file, text in sorted(texts.items())}
 
 
-def _renamed(text: str, name: str) -> str:
+def renamed(text: str, name: str) -> str:
     prefixes = {"kws_": f"{name}_", "KWS_": f"{name.upper()}_"}
     return re.sub(r"\b(kws_|KWS_)", lambda match: prefixes[match[1]], text)

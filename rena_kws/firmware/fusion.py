@@ -1,9 +1,9 @@
 """Which operators run together by bands of rows: memory against time, by arithmetic.
 
 Every part of every chain (`by_rows.chains`) may become one step, with bands of few rows (little memory) or of many
-(little time lost). For a limit on the bytes that are alive during any step, the cheapest division of each chain is found
-by dynamic programming; of all limits the one is taken whose memory and time together are best for the goal. The plan of
-the arena then decides whether it is better than no fusion at all.
+(little time lost). For a limit on the bytes that are alive during any step, the cheapest division of each chain is
+found by dynamic programming; of all limits the one is taken whose memory and time together are best for the goal. The
+plan of the arena then decides whether it is better than no fusion at all.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from rena_kws.firmware.by_rows import MAX_STAGES, chains, fuse
 from rena_kws.firmware.cost_by_rows import extra_cycles, network_cycles
 from rena_kws.firmware.graph import Graph, Op
 from rena_kws.firmware.lower import lower_all
-from rena_kws.firmware.memory_plan import SHAPE_ONLY, MemoryPlan, plan
+from rena_kws.firmware.memory_plan import SHAPE_ONLY, MemoryPlan, plan_calls
 from rena_kws.firmware.operands import Call
-from rena_kws.firmware.toolchain import Optimize
+from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 
 BAND_ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
 """Rows of the last output that a fused step may compute at a time."""
@@ -29,7 +29,7 @@ _PRICES: Mapping[Optimize, float | None] = {"speed": None, "balanced": 8.0, "siz
 
 @dataclass(frozen=True)
 class Program:
-    """What is printed as C: a graph whose operators are the steps, their calls, and the operators that each one runs."""
+    """What is printed as C: a graph whose operators are the steps, their calls, and the operators that each runs."""
 
     graph: Graph
     calls: Mapping[int, Sequence[Call]]
@@ -38,9 +38,7 @@ class Program:
 
     @cached_property
     def memory(self) -> MemoryPlan:
-        scratch = {i: max((call.scratch_bytes or 0 for call in group), default=0) for i, group in self.calls.items()}
-        in_place = {index: group[0].in_place for index, group in self.calls.items() if len(group) == 1}
-        return plan(self.graph, scratch, in_place)
+        return plan_calls(self.graph, self.calls)
 
     def macs(self, op: Op) -> int:
         return sum(self.graph.macs(member) for member in self.members[op.index])
@@ -48,7 +46,7 @@ class Program:
 
 @dataclass(frozen=True)
 class _Step:
-    """Operators that may run as one: their call, the bytes alive meanwhile, and what it costs beside running them whole."""
+    """Operators that may run as one: their call, the bytes alive meanwhile, and what it costs beside running each."""
 
     ops: tuple[Op, ...]
     call: Call
@@ -56,15 +54,15 @@ class _Step:
     extra_cycles: int
 
 
-def one_by_one(graph: Graph) -> Program:
+def one_by_one(graph: Graph, optimize: Optimize = DEFAULT_OPTIMIZE) -> Program:
     """Every operator by itself. Raises `ModelError` for one that is not supported."""
-    calls, folded_shift = lower_all(graph)
+    calls, folded_shift = lower_all(graph, optimize)
     return Program(graph, calls, {op.index: (op,) for op in graph.ops}, folded_shift)
 
 
-def program(graph: Graph, optimize: Optimize = "balanced") -> Program:
-    """The network's steps, fused where that suits the goal. Raises `ModelError` for an operator that is not supported."""
-    plain = one_by_one(graph)
+def program(graph: Graph, optimize: Optimize = DEFAULT_OPTIMIZE) -> Program:
+    """The network's steps, fused where that suits the goal. Raises `ModelError` for an unsupported operator."""
+    plain = one_by_one(graph, optimize)
     calls = plain.calls
     price = _PRICES[optimize]
     found = chains(graph, calls)
@@ -88,7 +86,11 @@ def _cheapest(
     options = [_options(alive, chain, calls) for chain in found]
     chained = {op.index for chain in found for op in chain}
     rest = max(
-        (alive.during((op,), calls[op.index][0]) for op in alive.graph.ops if op.index not in chained and calls[op.index]),
+        (
+            alive.during((op,), calls[op.index][0])
+            for op in alive.graph.ops
+            if op.index not in chained and calls[op.index]
+        ),
         default=0,
     )
     limits = sorted({max(rest, step.alive_bytes) for chain in options for step in chain})

@@ -6,17 +6,27 @@ C file behind the same header; nothing here changes.
 
 from __future__ import annotations
 
+from itertools import chain, combinations, product
+
 from rena_kws.errors import ModelError
 from rena_kws.firmware import lower_elementwise, lower_layers
 from rena_kws.firmware.graph import Graph, Op
+from rena_kws.firmware.memory_plan import plan_calls
 from rena_kws.firmware.operands import Call, Operands
+from rena_kws.firmware.packing import PLAIN, RAM_WEIGHT, STEP_BITS, Packing
+from rena_kws.firmware.toolchain import Optimize
+from rena_kws.firmware.weights import dense_flash_bytes
+
+Calls = dict[int, tuple[Call, ...]]
+Lowered = tuple[Calls, int]
+"""Operator → calls, and their one KWS_FOLDED_SHIFT."""
 
 _LOWERINGS = {**lower_layers.LOWERINGS, **lower_elementwise.LOWERINGS}
 
 SUPPORTED_OPS = tuple(sorted(_LOWERINGS))
 
 
-def lower(graph: Graph, op: Op, folded_shift: int | None = None) -> tuple[Call, ...]:
+def lower(graph: Graph, op: Op, folded_shift: int | None, packing: Packing) -> tuple[Call, ...]:
     """The kernel calls that run `op`; none for an operator that only changes a shape. Raises `ModelError`.
 
     `folded_shift`: the one of the whole network, None for the one that suits this operator best.
@@ -26,22 +36,41 @@ def lower(graph: Graph, op: Op, folded_shift: int | None = None) -> tuple[Call, 
         supported = ", ".join(SUPPORTED_OPS)
         where = f"operator {op.index} {op.name}, which gives tensor {tensor.label},"
         raise ModelError(f"{where} is not supported; supported are {supported}")
-    return _LOWERINGS[op.name](Operands(graph, op, folded_shift))
+    return _LOWERINGS[op.name](Operands(graph, op, folded_shift, packing))
 
 
-def lower_all(graph: Graph) -> tuple[dict[int, tuple[Call, ...]], int]:
+def lower_all(graph: Graph, optimize: Optimize) -> Lowered:
+    """Operator → calls, and their one KWS_FOLDED_SHIFT; with the packings that make flash and RAM least together."""
+    everything = _lower_packed(graph, Packing(optimize))
+    packed = [
+        call.weights for call in chain(*everything[0].values()) if call.weights and call.weights.encoding != PLAIN
+    ]
+    if not packed:
+        return everything
+    # What few layers use may not be worth the code and RAM that it needs; another encoding may hold their weights too.
+    limits = {0, *(weights.unpacked_bytes for weights in packed)}
+    subsets = [steps for count in range(len(STEP_BITS) + 1) for steps in combinations(STEP_BITS, count)]
+    options = [_lower_packed(graph, Packing(optimize, *option)) for option in product(subsets, limits)]
+
+    def size(option: Lowered) -> int:
+        return dense_flash_bytes(chain(*option[0].values())) + RAM_WEIGHT * plan_calls(graph, option[0]).arena_bytes
+
+    return min([everything, *options], key=size)
+
+
+def _lower_packed(graph: Graph, packing: Packing) -> Lowered:
     """Operator → calls, and the one KWS_FOLDED_SHIFT with which most outputs are folded."""
-    alone = {op.index: lower(graph, op) for op in graph.ops}
+    alone = {op.index: lower(graph, op, None, packing) for op in graph.ops}
     shifts = {call.folded_shift for group in alone.values() for call in group if call.folded_shift is not None}
     if len(shifts) < 2:
         return alone, max(shifts, default=1)
 
-    def folded(calls: dict[int, tuple[Call, ...]]) -> int:
+    def folded(calls: Calls) -> int:
         return sum(
             graph.tensors[op.outputs[0]].elements
             for op in graph.ops
             if any(call.folded_shift is not None for call in calls[op.index])
         )
 
-    options = [({op.index: lower(graph, op, shift) for op in graph.ops}, shift) for shift in sorted(shifts)]
+    options = [({op.index: lower(graph, op, shift, packing) for op in graph.ops}, shift) for shift in sorted(shifts)]
     return max(options, key=lambda option: folded(option[0]))

@@ -45,12 +45,15 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
         )
     window = window_over(op, (kernel_height, kernel_width), dilation_of(op), x, out)
     op.expect_shape(out, batches, *window.output, channels)
-    dense = dense_of(op, x, weights, out, channel_factors(x, weights, out))
     operands = (x.index, out.index)
-    if window.pad == (0, 0) and _fields_are_rows(window):
-        call = _dense_call(dense, operands, batches * math.prod(window.output))
+    rows = batches * math.prod(window.output)
+    in_rows = window.pad == (0, 0) and _fields_are_rows(window)
+    factors = channel_factors(x, weights, out)
+    dense = dense_of(op, x, weights, out, factors, blocks=not in_rows or rows >= DENSE_ROWS)
+    if in_rows:
         by_rows = ByRows(window, partial(_dense_by_rows, dense, operands))
-        return (replace(call, by_rows=by_rows if batches == 1 and window.reach == (1, 1) else None),)
+        can_go_by_rows = batches == 1 and window.reach == (1, 1)
+        return (replace(_dense_call(dense, operands, rows), by_rows=by_rows if can_go_by_rows else None),)
     fields = {
         "dense": dense.fields,
         "batches": batches,
@@ -71,7 +74,6 @@ def _conv_call(
     ring_blocks: int | None = None,
 ) -> Call:
     """For any one of `windows`. `ring_blocks`: what `_ring_blocks` says."""
-    depth, channels = dense.fields["depth"], dense.fields["channels"]
     members = {"window": "*band"}
     images = [_padded_image(window) for window in windows]
     padded_height, padded_width = max(height for height, _ in images), images[0][1]
@@ -82,28 +84,38 @@ def _conv_call(
         members["padded_height"] = f"(band->output_height - 1) * {windows[0].stride[0]} + {windows[0].reach[0]}"
         ring_blocks = ring_blocks and 0  # all of the image is copied before the first output
     padded = {"padded_height": padded_height, "padded_width": padded_width, "ring_blocks": ring_blocks or 0}
-    fields_bytes = -(-DENSE_ROWS * depth // 4) * 4
-    ring_bytes = (ring_blocks or 0) * DENSE_ROWS * channels
+    fields_bytes = -(-DENSE_ROWS * dense.fields["depth"] // 4) * 4
+    ring_bytes = (ring_blocks or 0) * DENSE_ROWS * dense.fields["channels"]
     return Call(
-        family="conv2d",
-        function=kernel_for("conv2d", dense.fields["output"]),
+        family=dense.sized("conv2d"),
+        function=dense.sized(kernel_for("conv2d", dense.fields["output"])),
         struct="conv2d",
         fields={**fields, **padded},
         operands=operands,
-        scratch_bytes=fields_bytes + dense_scratch_bytes(DENSE_ROWS, depth) + ring_bytes + padded_bytes,
+        scratch_bytes=fields_bytes + dense_scratch_bytes(dense, DENSE_ROWS) + ring_bytes + padded_bytes,
         in_place=() if ring_blocks is None else operands[:1],
         folded_shift=dense.folded_shift,
+        weights=dense.weights,
         members=members,
     )
 
 
 def _dense_call(dense: Dense, operands: tuple[int, ...], rows: int) -> Call:
     fields = dense.fields
-    function = kernel_for("dense" if rows >= DENSE_ROWS else "dense_few", fields["output"])
-    scratch_bytes = dense_scratch_bytes(rows, fields["depth"])
     # Rows are copied to the scratch memory before their outputs are written, which are no longer than they.
     in_place = operands[:1] if rows >= DENSE_ROWS and fields["channels"] <= fields["depth"] else ()
-    return Call("dense", function, "dense", fields, operands, (rows,), scratch_bytes, in_place, dense.folded_shift)
+    return Call(
+        family=dense.sized("dense"),
+        function=dense.sized(kernel_for("dense" if rows >= DENSE_ROWS else "dense_few", fields["output"])),
+        struct="dense",
+        fields=fields,
+        operands=operands,
+        arguments=(rows,),
+        scratch_bytes=dense_scratch_bytes(dense, rows),
+        in_place=in_place,
+        folded_shift=dense.folded_shift,
+        weights=dense.weights,
+    )
 
 
 def _dense_by_rows(dense: Dense, operands: tuple[int, ...], bands: Sequence[Window]) -> Call:
@@ -216,7 +228,7 @@ def fully_connected(op: Operands) -> tuple[Call, ...]:
         raise op.error(f"weights {weights.label} of shape {weights.shape} do not fit the input of shape {x.shape}")
     rows = x.elements // weights.shape[1]
     op.expect_elements(out, rows * weights.shape[0])
-    dense = dense_of(op, x, weights, out, channel_factors(x, weights, out))
+    dense = dense_of(op, x, weights, out, channel_factors(x, weights, out), blocks=rows >= DENSE_ROWS)
     return (_dense_call(dense, (x.index, out.index), rows),)
 
 

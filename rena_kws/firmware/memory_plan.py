@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rena_kws.firmware.graph import Graph
+from rena_kws.firmware.operands import Call
 
 ALIGNMENT = 16
 """Bytes. Offsets are multiples of it, so a kernel may read words or vectors; the arena itself must be aligned to it."""
@@ -50,6 +51,13 @@ class MemoryPlan:
     storage: Mapping[int, int]
     storages: Mapping[int, tuple[Block, ...]]
     arena_bytes: int
+
+
+def plan_calls(graph: Graph, calls: Mapping[int, Sequence[Call]]) -> MemoryPlan:
+    """The arena for a network's kernel calls, by operator."""
+    scratch = {index: max((call.scratch_bytes or 0 for call in group), default=0) for index, group in calls.items()}
+    in_place = {index: group[0].in_place for index, group in calls.items() if len(group) == 1}
+    return plan(graph, scratch, in_place)
 
 
 def plan(

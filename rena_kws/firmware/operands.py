@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rena_kws.errors import ModelError
 from rena_kws.firmware.graph import Graph, Op, Tensor
+from rena_kws.firmware.packing import Packing, Stored
 from rena_kws.firmware.window import Window
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
@@ -32,12 +33,12 @@ class Call:
     """One kernel call: `kws_{function}` of the file pair `kws_{family}`, with a constant `kws_{struct}_params`.
 
     `fields` are the struct's members: integers, C expressions, lists of integers, NumPy arrays or `Records` (emitted as
-    constants of their own) or a mapping for a nested struct. The C arguments are the parameters, `arguments` as they are, the
-    addresses of the tensors `operands`, and scratch memory unless `scratch_bytes` is None (null where it is 0). The
-    kernel may write its output over the operands `in_place`, the preferred first. `folded_shift` is the
-    KWS_FOLDED_SHIFT that the call relies on, if it does. `by_rows`: how it can compute a part of its output. `stages`:
-    the calls that this one makes, by bands of rows. `members`: of a stage's call, the members of its parameters that
-    differ from band to band.
+    constants of their own) or a mapping for a nested struct. The C arguments are the parameters, `arguments` as they
+    are, the addresses of the tensors `operands`, and scratch memory unless `scratch_bytes` is None (null where it is
+    0). The kernel may write its output over the operands `in_place`, the preferred first. `folded_shift` is the
+    KWS_FOLDED_SHIFT that the call relies on, if it does; `weights` are those of a dense layer. `by_rows`: how it can
+    compute a part of its output. `stages`: the calls that this one makes, by bands of rows. `members`: of a stage's
+    call, the members of its parameters that differ from band to band.
     """
 
     family: str
@@ -49,6 +50,7 @@ class Call:
     scratch_bytes: int | None = None
     in_place: tuple[int, ...] = ()
     folded_shift: int | None = None
+    weights: Stored | None = None
     by_rows: ByRows | None = None
     stages: tuple[Stage, ...] = ()
     members: Mapping[str, str] = field(default_factory=dict)
@@ -84,12 +86,13 @@ class Stage:
 
 
 class Operands:
-    """The checked view of one operator's tensors and options."""
+    """The checked view of one operator's tensors and options, and what the whole network leaves it to choose from."""
 
-    def __init__(self, graph: Graph, op: Op, folded_shift: int | None = None) -> None:
+    def __init__(self, graph: Graph, op: Op, folded_shift: int | None, packing: Packing) -> None:
         self.graph = graph
         self.op = op
         self.folded_shift = folded_shift
+        self.packing = packing
 
     def error(self, message: str) -> ModelError:
         return ModelError(f"operator {self.op.index} {self.op.name}: {message}")

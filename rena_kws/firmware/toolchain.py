@@ -26,6 +26,7 @@ from typing import Literal
 from rena_kws.errors import CandidateError, UnavailableError
 
 Optimize = Literal["speed", "balanced", "size"]
+DEFAULT_OPTIMIZE: Optimize = "balanced"
 
 # zig strips the symbols of small builds unless debug information is asked for, which the linker script drops.
 _SIZE = ("-Os", "-g")
@@ -39,6 +40,8 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int value, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
+size_t strlen(const char *text);
+int strcmp(const char *a, const char *b);
 #define memcpy __builtin_memcpy
 #define memmove __builtin_memmove
 #define memset __builtin_memset

@@ -5,7 +5,7 @@ The input's zero point is folded into the biases.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.firmware.graph import Tensor
-from rena_kws.firmware.operands import Operands, Records
+from rena_kws.firmware.operands import Call, Operands, Records
+from rena_kws.firmware.packing import Stored, best_packing, code_bytes, unit_elements
 from rena_kws.firmware.quantize import activation_range, quantize_multiplier
 from rena_kws.firmware.requantize import CLAMPED, OutputRange, Requantization, requantization
 
 DENSE_ROWS = 4
 """KWS_DENSE_ROWS of kws_dense.h."""
+
+UNPACKED_PAIRS = 2
+"""Pairs of channels in KWS_LEVELS_CHANNELS of kws_dense_levels.h."""
 
 
 def weights_of(op: Operands, channel_axis: int) -> Tensor:
@@ -53,25 +57,49 @@ def requantization_of(
 
 @dataclass(frozen=True)
 class Dense:
-    """The members of kws_dense_params, and what the requantisation in them relies on."""
+    """The members of kws_dense_params, the weights among them, and what the requantisation in them relies on."""
 
     fields: dict[str, Any]
+    weights: Stored
     folded_shift: int | None
 
+    def sized(self, name: str) -> str:
+        """The kernel or family `name` for weights packed like these."""
+        return f"{name}_{self.weights.encoding}" if self.weights.encoding else name
 
-def dense_of(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: list[float]) -> Dense:
-    """For weights whose first axis is the output channel."""
+
+def dense_of(op: Operands, x: Tensor, weights: Tensor, out: Tensor, factors: list[float], blocks: bool) -> Dense:
+    """For weights whose first axis is the output channel. `blocks`: rows come by `DENSE_ROWS`, not one by one."""
     channels = weights.shape[0]
-    rows = np.asarray(weights.data).reshape(channels, -1)
-    result = requantization_of(op, x, out, bias_of(op, channels), rows, factors)
+    matrix = np.asarray(weights.data).reshape(channels, -1)
+    result = requantization_of(op, x, out, bias_of(op, channels), matrix, factors)
+    plain = paired_rows(matrix)
+    # The fast path for single rows unpacks few channels at once.
+    at_once = blocks or result.fields["kind"] == CLAMPED
+    unpacked_bytes = plain.nbytes if at_once else UNPACKED_PAIRS * plain.nbytes // ((channels + 1) // 2)
+    stored = best_packing(op.packing, matrix, plain, out.elements // channels, unpacked_bytes, blocks)
     fields = {
-        "weights": paired_rows(rows),
+        "weights": stored.values,
         "records": channel_pairs(result.records),
-        "depth": rows.shape[1],
+        "depth": matrix.shape[1],
         "channels": channels,
         "output": result.fields,
     }
-    return Dense(fields, result.folded_shift)
+    return Dense(fields, stored, result.folded_shift)
+
+
+def dense_flash_bytes(calls: Iterable[Call]) -> int:
+    """An estimate for the dense layers among `calls`: their weights, and the code of the kernels that read them."""
+    total = 0
+    parts: dict[str, int] = {}
+    for call in calls:
+        if call.weights is not None:
+            total += call.weights.values.nbytes
+            convolution = call.struct == "conv2d"
+            blocks = convolution or call.arguments[0] >= DENSE_ROWS
+            for part, size in code_bytes(call.weights.encoding, blocks, convolution).items():
+                parts[part] = max(size, parts.get(part, 0))
+    return total + sum(parts.values())
 
 
 def kernel_for(function: str, output: Mapping[str, int], fast: bool = True) -> str:
@@ -93,12 +121,14 @@ def paired_rows(rows: NDArray[np.int8]) -> NDArray[np.int8]:
     return np.ascontiguousarray(groups.transpose(0, 2, 4, 3, 1)).reshape(-1)
 
 
-def dense_scratch_bytes(rows: int, depth: int) -> int:
-    """What kws_dense.h asks for."""
-    padded = -(-depth // 4) * 4
+def dense_scratch_bytes(dense: Dense, rows: int) -> int:
+    """What kws_dense.h and, for packed weights, its kin ask for."""
+    unit = unit_elements(dense.weights.encoding)
+    depth: int = dense.fields["depth"]
+    padded = -(-depth // unit) * unit
     if rows >= DENSE_ROWS:
-        return DENSE_ROWS * 2 * padded
-    return padded if depth % 4 else 0
+        return dense.weights.unpacked_bytes + DENSE_ROWS * 2 * padded
+    return dense.weights.unpacked_bytes + (padded if depth % unit else 0)
 
 
 def channel_factors(x: Tensor, weights: Tensor, out: Tensor) -> list[float]:

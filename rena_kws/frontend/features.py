@@ -64,7 +64,7 @@ def mel_weights(settings: FrontEnd) -> FloatArray:
 
     The bin of 0 Hz belongs to no band, as in HTK.
     """
-    bins_mel = _mel(np.arange(settings.fft_size // 2 + 1) * settings.sample_rate_hz / settings.fft_size)
+    bins_mel = _bins_mel(settings)
     edges = np.linspace(_mel(settings.low_hz), _mel(settings.high_hz), settings.mel_bands + 2)
     rise = (bins_mel[:, None] - edges[:-2]) / np.diff(edges)[:-1]
     fall = (edges[2:] - bins_mel[:, None]) / np.diff(edges)[1:]
@@ -73,12 +73,28 @@ def mel_weights(settings: FrontEnd) -> FloatArray:
     return _frozen(weights)
 
 
+def band_position(settings: FrontEnd) -> NDArray[np.float64]:
+    """Where each bin of the spectrum lies among the bands' edges, (fft_size / 2 + 1,).
+
+    2.25 is a quarter of the way from the centre of band 1, which is the third edge, to that of band 2. What is at most
+    0, or at least mel_bands + 1, lies in no band, and neither does the bin of 0 Hz.
+    """
+    low, high = _mel(settings.low_hz), _mel(settings.high_hz)
+    position: NDArray[np.float64] = (_bins_mel(settings) - low) / (high - low) * (settings.mel_bands + 1)
+    position[0] = 0
+    return position
+
+
 @lru_cache(maxsize=8)
 def dct_matrix(settings: FrontEnd) -> FloatArray:
     """The DCT-II, float32 (mel_bands, coefficients): 2 · cos(π/bands · (band + ½) · k) / √(2 · bands)."""
     bands = settings.mel_bands
     angles = np.pi / bands * np.outer(np.arange(bands) + 0.5, np.arange(settings.coefficients))
     return _frozen(2 * np.cos(angles) / np.sqrt(2 * bands))
+
+
+def _bins_mel(settings: FrontEnd) -> Any:
+    return _mel(np.arange(settings.fft_size // 2 + 1) * settings.sample_rate_hz / settings.fft_size)
 
 
 def _mel(hz: Any) -> Any:

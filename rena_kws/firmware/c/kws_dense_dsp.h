@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT-0
  *
- * kws_dense for cores with the DSP extension; same parameters, output.kind not KWS_CLAMPED.
+ * kws_dense for cores with the DSP extension; same parameters, output.kind not KWS_CLAMPED. For the files of one width of
+ * weights: KWS_WEIGHT_BITS and KWS_SIZED are defined.
  */
 #ifndef KWS_DENSE_DSP_H
 #define KWS_DENSE_DSP_H
 
 #include "kws_dense.h"
 #include "kws_dsp.h"
+#include "kws_weights.h"
 
 #if KWS_DSP
-void kws_dense_dsp(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output, int8_t *scratch);
-void kws_dense_dsp_few(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
-                       int8_t *scratch);
+void KWS_SIZED(kws_dense_dsp)(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
+                              int8_t *scratch);
+void KWS_SIZED(kws_dense_dsp_few)(const kws_dense_params *params, int32_t rows, const int8_t *input, int8_t *output,
+                                  int8_t *scratch);
 
-/* KWS_DENSE_ROWS rows that lie unpacked in `words`: [(depth + 3) / 4][elements 0 2 or 1 3][row], 16 bits an element. */
-void kws_dense_dsp_block(const kws_dense_params *params, const uint32_t *words, int8_t *output);
+/* KWS_DENSE_ROWS rows that lie unpacked in `words`: [units of depth][elements 0 2 or 1 3][row], 16 bits an element. */
+void KWS_SIZED(kws_dense_dsp_block)(const kws_dense_params *params, const uint32_t *words, int8_t *output);
 
 /* A part of one row to its place among four in such words; `count` is a multiple of four. */
 static inline void kws_unpack(const int8_t *from, int32_t count, uint32_t *words)

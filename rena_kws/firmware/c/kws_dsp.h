@@ -47,10 +47,6 @@ static inline int16x2_t kws_odd(uint32_t four)
     return __sxtb16((int8x4_t)(four >> 8 | four << 24));
 }
 
-/* A macro's value as text, for assembly. */
-#define KWS_TEXT(macro) KWS_TEXT_OF(macro)
-#define KWS_TEXT_OF(value) #value
-
 /* a * b / 2^32 rounded to nearest (ties up), plus c: with a doubled, kws_multiply_q31. */
 static inline int32_t kws_multiply_high(int32_t a, int32_t b, int32_t c)
 {

@@ -17,6 +17,10 @@
 #define KWS_ASSEMBLY __attribute__((naked, noipa))
 #endif
 
+/* A macro's value as text, for assembly. */
+#define KWS_TEXT(macro) KWS_TEXT_OF(macro)
+#define KWS_TEXT_OF(value) #value
+
 /* What the accumulators of two channels start from and how they become outputs; a single last channel has zeros beside
  * it. */
 typedef struct {

@@ -1,0 +1,209 @@
+"""What works on this machine: every part is tried out, not only looked for, and what fails names its remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import numpy as np
+
+from rena_kws.artifacts import ConvertedModel
+from rena_kws.errors import RenaError
+
+State = Literal["works", "lacking", "broken"]
+
+_BASE = ("numpy", "ai-edge-litert", "onnxruntime", "ziglang", "unicorn", "capstone", "pyelftools", "pyserial")
+_SEARCH = ("keras", "tf2onnx", "onnx", "librosa", "espeakng-loader")
+_GPU_PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A part, whether it works, what was seen, and the command that mends it (empty where nothing is to be done).
+
+    What is `lacking` is optional or not plugged in; what is `broken` is installed, and fails.
+    """
+
+    part: str
+    state: State
+    seen: str
+    mend: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Every part in turn, each as soon as it was tried. Takes some seconds."""
+    for part, check in _CHECKS.items():
+        try:
+            yield check(part)
+        except RenaError as error:
+            yield Finding(part, "broken", str(error), _again("rena-kws"))
+        except Exception as error:  # whatever a broken installation raises is what a doctor is asked for
+            yield Finding(part, "broken", f"{type(error).__name__}: {error}", _again("rena-kws"))
+
+
+def _python(part: str) -> Finding:
+    seen = f"{sys.version.split()[0]}, {sys.platform}"
+    if (3, 10) <= sys.version_info < (3, 14):
+        return Finding(part, "works", seen)
+    return Finding(part, "broken", f"{seen}; supported are 3.10 to 3.13", "python3.12 -m venv .venv")
+
+
+def _packages(names: Sequence[str], extra: str) -> Callable[[str], Finding]:
+    def check(part: str) -> Finding:
+        versions = {name: _version(name) for name in names}
+        if missing := [name for name, found in versions.items() if found is None]:
+            return Finding(part, "lacking", f"without {', '.join(missing)}", f"pip install 'rena-kws{extra}'")
+        return Finding(part, "works", ", ".join(f"{name} {found}" for name, found in versions.items()))
+
+    return check
+
+
+def _tensorflow(part: str) -> Finding:
+    """Only looked for: importing it takes longer than all the rest."""
+    for name in ("tensorflow", "tensorflow-cpu"):
+        if found := _version(name):
+            return Finding(part, "works", f"{name} {found}")
+    return Finding(part, "lacking", "searching and training need it", "pip install 'rena-kws[search]'")
+
+
+def _cache(part: str) -> Finding:
+    from rena_kws.firmware.toolchain import cache_dir
+
+    folder = cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding(part, "broken", f"{folder}: {error.strerror}", "export RENA_KWS_CACHE=/a/folder/of/yours")
+    return Finding(part, "works", f"{folder}, {shutil.disk_usage(folder).free >> 20:,} MB free")
+
+
+def _compiler(part: str) -> Finding:
+    from rena_kws.firmware.toolchain import Target, ZigToolchain, compile_host_library
+
+    zig = ZigToolchain()
+    if reason := zig.unavailable():
+        return Finding(part, "lacking", reason, "pip install ziglang")
+    sources = {"twice.c": "int twice(int x) { return 2 * x; }"}
+    zig.compile(sources, Target("cortex-m4", True), entry="twice")
+    compile_host_library(sources, libc=False)
+    return Finding(part, "works", f"{zig.identity}, for Cortex-M and for this computer")
+
+
+def _other_compiler(part: str) -> Finding:
+    from rena_kws.firmware.toolchain import GccToolchain
+
+    gcc = GccToolchain()
+    if gcc.unavailable():
+        return Finding(part, "lacking", "not needed; a second opinion", "apt-get install gcc-arm-none-eabi")
+    return Finding(part, "works", gcc.identity)
+
+
+def _runs_on(device: str) -> Callable[[str], Finding]:
+    """A network of one ReLU is profiled, and its outputs are looked at."""
+
+    def check(part: str) -> Finding:
+        from rena_kws.api import profile
+
+        inputs = np.array([[-128, -1, 0, 127]], np.int8)
+        measurement = profile(_relu(), device, inputs)
+        if not np.array_equal(measurement.outputs, np.maximum(inputs, 0)):
+            seen = f"computes {measurement.outputs.tolist()} for ReLU of {inputs.tolist()}"
+            return Finding(part, "broken", seen, _again("rena-kws"))
+        with_what = measurement.environment.get("emulator") or measurement.environment.get("runtime")
+        return Finding(part, "works", f"{with_what}: a network ran, outputs right ({measurement.how})")
+
+    return check
+
+
+def _relu() -> ConvertedModel:
+    """ReLU over int8[1, 4], made with the flatbuffer's schema."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    def tensor(name: str) -> schema.TensorT:
+        made = schema.TensorT()
+        made.name, made.shape, made.type, made.buffer = name.encode(), [1, 4], schema.TensorType.INT8, 0
+        made.quantization = schema.QuantizationParametersT()
+        made.quantization.scale, made.quantization.zeroPoint = np.ones(1, np.float32), np.zeros(1, np.int64)
+        return made
+
+    op, code, graph, model = schema.OperatorT(), schema.OperatorCodeT(), schema.SubGraphT(), schema.ModelT()
+    op.opcodeIndex, op.inputs, op.outputs = 0, [0], [1]
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RELU
+    code.version = 1
+    graph.tensors, graph.operators, graph.inputs, graph.outputs = [tensor("x"), tensor("y")], [op], [0], [1]
+    model.version, model.subgraphs, model.operatorCodes, model.buffers = 3, [graph], [code], [schema.BufferT()]
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return ConvertedModel("tflite", bytes(builder.Output()), "relu")
+
+
+def _gpu(part: str) -> Finding:
+    import onnxruntime
+
+    providers = onnxruntime.get_available_providers()
+    if found := [name for name in _GPU_PROVIDERS if name in providers]:
+        return Finding(part, "works", f"onnxruntime {onnxruntime.__version__}: {', '.join(found)}")
+    mend = "pip install onnxruntime-directml" if sys.platform == "win32" else "pip install onnxruntime-gpu"
+    return Finding(
+        part, "lacking", f"onnxruntime knows {', '.join(providers)}", "" if sys.platform == "darwin" else mend
+    )
+
+
+def _speech(part: str) -> Finding:
+    from rena_kws.datasets.espeak import ACCENTS, Utterance, speak, voices
+
+    if importlib.util.find_spec("espeakng_loader") is None:
+        return Finding(part, "lacking", "synthetic speech needs it", "pip install 'rena-kws[search]'")
+    known = voices()
+    (sound,) = speak([Utterance("yes", next(iter(known)), ACCENTS[0], 50, 150)], workers=1)
+    return Finding(part, "works", f"eSpeak NG: {len(known)} voices; said 'yes' in {len(sound) / 16:.0f} ms")
+
+
+def _serial(part: str) -> Finding:
+    from rena_kws.profilers.serial_board.usb import boards_on_usb
+
+    boards = boards_on_usb()
+    ports = [board.name.partition(":")[2] for board in boards]
+    if locked := [port for port in ports if os.path.exists(port) and not os.access(port, os.R_OK | os.W_OK)]:
+        mend = "sudo usermod -aG dialout $USER, then log in again"
+        return Finding(part, "broken", f"no right to open {', '.join(locked)}", mend)
+    if not boards:
+        return Finding(part, "lacking", "no probe or converter that is known is plugged in")
+    return Finding(part, "works", "; ".join(f"{board.name} {board.title}" for board in boards))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _again(package: str) -> str:
+    return f"pip install --force-reinstall '{package}'"
+
+
+_CHECKS: dict[str, Callable[[str], Finding]] = {
+    "Python": _python,
+    "packages": _packages(_BASE, ""),
+    "packages for search": _packages(_SEARCH, "[search]"),
+    "TensorFlow": _tensorflow,
+    "cache": _cache,
+    "compiler": _compiler,
+    "arm-none-eabi-gcc": _other_compiler,
+    "emulated Cortex-M": _runs_on("cortex-m4"),
+    "this CPU": _runs_on("cpu"),
+    "GPU": _gpu,
+    "speech": _speech,
+    "boards on USB": _serial,
+}
