@@ -27,7 +27,7 @@ from rena_kws.firmware.fusion import Program, program
 from rena_kws.firmware.graph import Graph, Op, read_graph
 from rena_kws.firmware.memory_plan import MemoryPlan
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, ZigToolchain
-from rena_kws.profilers.cortex_m.image import read_image
+from rena_kws.profilers.cortex_m.image import Image, read_image
 
 FLASH, RAM, RETURN = 0x08000000, 0x20000000, 0x0FFFF000
 FLASH_BYTES, RAM_BYTES, STACK_BYTES = 1 << 20, 1 << 18, 1 << 13
@@ -76,7 +76,7 @@ class BoundedFirmware:
             allowed.writes = _blocks(graph, memory, op.outputs) + _scratch(memory, op)
             allowed.reads = allowed.writes + _blocks(graph, memory, op.inputs)
             allowed.reads += _constants(objects, position, self.firmware.sources[f"{name}.c"])
-            allowed.reads += _unnamed(objects, max(part.address + len(part.data) for part in image.flash))
+            allowed.reads += _unnamed(objects, _flash_end(image))
             self._layers[function.start] = allowed
 
     def __call__(self, inputs: Sequence[NDArray[np.int8]]) -> list[NDArray[np.int8]]:
@@ -161,6 +161,10 @@ def _constants(objects: Sequence[tuple[str, int, int]], position: int, source: s
         for name, start, end in objects
         if not name.startswith("layer_") or name.startswith(f"layer_{position}_") or end - start in merged
     ]
+
+
+def _flash_end(image: Image) -> int:
+    return max(part.address + len(part.data) for part in image.load if part.address < RAM)
 
 
 def _unnamed(objects: Sequence[tuple[str, int, int]], flash_end: int) -> Ranges:

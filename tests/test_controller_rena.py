@@ -1,7 +1,7 @@
 """RENA on a made-up reward under limits: what its critic does for the search, and what REINFORCE teaches the policy.
 
 Without critic and dreams (`drafts=1, dreams=0`) the policy learns from evaluations alone. The frozen control (learning
-rate 0) starts episodes from the same elites, which separates what the policy learns from what the choice of starts does.
+rate 0) starts episodes from the same elites: that separates what the policy learns from what the choice of starts does.
 """
 
 from __future__ import annotations

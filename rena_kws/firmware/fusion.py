@@ -15,10 +15,12 @@ from functools import cached_property
 from rena_kws.firmware.by_rows import MAX_STAGES, chains, fuse
 from rena_kws.firmware.cost_by_rows import extra_cycles, network_cycles
 from rena_kws.firmware.graph import Graph, Op
-from rena_kws.firmware.lower import lower_all
+from rena_kws.firmware.lower import lowerings
 from rena_kws.firmware.memory_plan import SHAPE_ONLY, MemoryPlan, plan_calls
 from rena_kws.firmware.operands import Call
+from rena_kws.firmware.packing import RAM_WEIGHT
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
+from rena_kws.firmware.weights import dense_flash_bytes
 
 BAND_ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
 """Rows of the last output that a fused step may compute at a time."""
@@ -56,15 +58,28 @@ class _Step:
 
 def one_by_one(graph: Graph, optimize: Optimize = DEFAULT_OPTIMIZE) -> Program:
     """Every operator by itself. Raises `ModelError` for one that is not supported."""
-    calls, folded_shift = lower_all(graph, optimize)
-    return Program(graph, calls, {op.index: (op,) for op in graph.ops}, folded_shift)
+    return min(_unfused(graph, optimize), key=lambda plain: _image_bytes(plain, plain.memory.arena_bytes))
 
 
 def program(graph: Graph, optimize: Optimize = DEFAULT_OPTIMIZE) -> Program:
-    """The network's steps, fused where that suits the goal. Raises `ModelError` for an unsupported operator."""
-    plain = one_by_one(graph, optimize)
-    calls = plain.calls
-    price = _PRICES[optimize]
+    """The network's steps: packed and fused as suits the goal. Raises `ModelError` for an unsupported operator."""
+    options = [(plain, _fused(plain, optimize)) for plain in _unfused(graph, optimize)]
+    return min(options, key=lambda option: _image_bytes(option[0], option[1].memory.arena_bytes))[1]
+
+
+def _unfused(graph: Graph, optimize: Optimize) -> list[Program]:
+    members = {op.index: (op,) for op in graph.ops}
+    return [Program(graph, calls, members, folded_shift) for calls, folded_shift in lowerings(graph, optimize)]
+
+
+def _image_bytes(plain: Program, arena_bytes: int) -> int:
+    """What packings and fusion change of flash and RAM, a byte of RAM counting more."""
+    calls = [call for group in plain.calls.values() for call in group]
+    return dense_flash_bytes(calls) + RAM_WEIGHT * arena_bytes
+
+
+def _fused(plain: Program, optimize: Optimize) -> Program:
+    graph, calls, price = plain.graph, plain.calls, _PRICES[optimize]
     found = chains(graph, calls)
     if price is None or not found:
         return plain
