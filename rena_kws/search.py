@@ -11,11 +11,12 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rena_kws import registry
 from rena_kws.artifacts import Evaluation
+from rena_kws.cluster import ClusterExecutor
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
 from rena_kws.errors import RenaError
@@ -42,6 +43,7 @@ TRIAL_TIMEOUT_S = 1800.0
 class SearchSettings:
     """What a user asks a search for. `minutes` bounds the whole run, `trials` the search proper; None: unbounded.
 
+    `cluster` is the address of a Dask scheduler, whose workers are used instead of `workers` local processes.
     `trial_clips` and `final_clips` are how many clips a network is shown while it is searched, and as a finalist.
     """
 
@@ -56,6 +58,7 @@ class SearchSettings:
     minutes: float | None = 5.0
     seed: int = 0
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cluster: str | None = None
     front_end: FrontEnd = UNSEEN_VOICES
     trial_clips: int = 20_000
     final_clips: int = 250_000
@@ -110,10 +113,14 @@ def run_search(
 ) -> SearchResult:
     """Search, and return the winner. Raises `LimitError` where no network can meet the limits, or none was found."""
     clock = _Clock(folder.store, settings.minutes)
+    pool = executor
+    if pool is None and settings.cluster:
+        pool = ClusterExecutor(settings.cluster)
+        settings = replace(settings, workers=pool.workers)
     task = _task(settings)
     watch(Progress("preparing features", clock.elapsed_s))
     labels = prepare(task)
-    pool = executor or WorkerPool(settings.workers, TRIAL_TIMEOUT_S)
+    pool = pool or WorkerPool(settings.workers, TRIAL_TIMEOUT_S)
     try:
         return _Search(settings, task, labels, folder.store, pool, clock, watch).run()
     finally:
@@ -240,7 +247,7 @@ def _task(settings: SearchSettings) -> Task:
         training=TrainSettings(seed=settings.seed),
         train_clips=settings.trial_clips,
         seed=settings.seed,
-        threads=max(1, (os.cpu_count() or 1) // settings.workers),
+        threads=1 if settings.cluster else max(1, (os.cpu_count() or 1) // settings.workers),
     )
 
 

@@ -8,8 +8,8 @@ An episode takes the seed network or one of the best so far and lets the policy 
 evaluates each episode's network; with a few hundred evaluations instead of its thousands that teaches a policy little.
 So a critic (see `critic`) learns to predict how a network would rank, and does two things: of the drafts for a
 proposal the one that it finds most promising is evaluated, and after every evaluation the policy also learns from
-episodes that were only dreamt, by the critic's opinion of them. What helped how much: see the README, and
-`rena-kws bench --search` with a controller's options.
+episodes that were only dreamt, by the critic's opinion of them. The README tells what helped how much, and
+`rena-kws compare` with a controller's options tells it again.
 
 Rewards become advantages in units of their running deviation: rewards of a good run differ by hundredths, and the
 entropy bonus should not drown them.

@@ -10,7 +10,7 @@ from rena_kws.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, STYLE, TOP, WIDTH, 
 
 COLOURS = ("#0b6bcb", "#c2410c", "#2f855a", "#8b5cf6", "#6b7280")
 """Told apart by lightness too, and read on light and on dark."""
-NAME_WIDTH = 96
+LETTER_WIDTH = 7
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,10 @@ def draw(curves: Sequence[Curve], title: str, x_name: str, y_name: str) -> str:
     x = Scale(min(0.0, min(x_values)), max(x_values), LEFT, WIDTH - RIGHT)
     y = Scale(min(y_values), max(y_values), HEIGHT - BOTTOM, TOP)
     parts = [head, *axes(x, y, x_name, y_name)]
+    names = WIDTH - RIGHT - LETTER_WIDTH * max(len(curve.name) for curve in curves)
     for number, curve in enumerate(curves):
         parts += _curve(curve, COLOURS[number % len(COLOURS)], x, y)
-        parts += _legend(curve.name, COLOURS[number % len(COLOURS)], number)
+        parts += _legend(curve.name, COLOURS[number % len(COLOURS)], max(LEFT, names), number)
     return "".join([*parts, "</svg>"])
 
 
@@ -58,9 +59,9 @@ def _curve(curve: Curve, colour: str, x: Scale, y: Scale) -> list[str]:
     return parts
 
 
-def _legend(name: str, colour: str, number: int) -> list[str]:
-    left, top = WIDTH - RIGHT - NAME_WIDTH, HEIGHT - BOTTOM - 14 - 16 * number
+def _legend(name: str, colour: str, left: int, number: int) -> list[str]:
+    top = HEIGHT - BOTTOM - 14 - 16 * number
     return [
-        f'<path d="M{left} {top}h16" stroke="{colour}" stroke-width="3"/>',
-        f'<text class="name" x="{left + 22}" y="{top + 4}">{escape(name)}</text>',
+        f'<path d="M{left - 22} {top}h16" stroke="{colour}" stroke-width="3"/>',
+        f'<text class="name" x="{left}" y="{top + 4}">{escape(name)}</text>',
     ]
