@@ -9,6 +9,7 @@ A task of a lost worker is given to another; one that loses several workers rais
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -27,15 +28,14 @@ class ClusterExecutor(Executor):
 
     def __init__(self, address: str) -> None:
         try:
-            from distributed import Client
-            from distributed.scheduler import KilledWorker
+            dask: Any = importlib.import_module("distributed")
         except ImportError:
             raise UnavailableError("--cluster needs Dask: pip install 'rena-kws[cluster]'") from None
         try:
-            self._client: Any = Client(address, timeout=CONNECT_S, set_as_default=False)
+            self._client: Any = dask.Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
             raise UnavailableError(f"no Dask scheduler answers at {address}: {error}") from None
-        self._lost: type[Exception] = KilledWorker
+        self._lost: type[Exception] = dask.scheduler.KilledWorker
         self._executor = self._client.get_executor(pure=False)
         threads = self._client.nthreads()
         if not threads or set(threads.values()) != {1}:

@@ -100,7 +100,11 @@ class RenaController(Controller):
             raise InvalidArchitectureError(f"{self._drafts} episodes of the policy made no network")
         good = [draft for draft in drafts if self.is_welcome(draft.architecture)] or drafts
         best = good[int(np.argmax(self._promise(good)))]
-        log = {"start": best.start.as_json(), "choices": [episode.choices for episode in best.episodes]}
+        log = {
+            "start": best.start.as_json(),
+            "choices": [episode.choices for episode in best.episodes],
+            "entropy": round(float(np.mean([episode.entropy for episode in best.episodes])), 4),
+        }
         return Draft(best.architecture, best.start.id, best.edits, log)
 
     def _imagine(self, rng: np.random.Generator) -> _Imagined | None:

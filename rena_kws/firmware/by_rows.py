@@ -103,8 +103,8 @@ def fuse(graph: Graph, ops: Sequence[Op], calls: Mapping[int, Sequence[Call]], b
         for rows, op in zip(plan.held_rows[:-1], ops, strict=False)
     )
     for i, op in enumerate(ops):
-        tensors = graph.tensors[chained[i]], graph.tensors[op.outputs[0]]
-        stages.append(Stage(banded[i], by_rows[i], chained[i], *map(_row_bytes, tensors), offset, scratch_offset))
+        read, written = (_row_bytes(graph.tensors[index]) for index in (chained[i], op.outputs[0]))
+        stages.append(Stage(banded[i], by_rows[i], chained[i], read, written, offset, scratch_offset))
         offset += aligned(plan.held_rows[i] * stages[-1].output_row_bytes)
     others = [index for stage in stages for index in stage.call.operands[:-1] if index not in chained]
     operands = (chained[0], output.index)

@@ -89,7 +89,7 @@ def _fused(plain: Program, optimize: Optimize) -> Program:
     extra = sum(step.extra_cycles for step in steps)
 
     def badness(arena_bytes: int, cycles: int) -> float:
-        return arena_bytes * (1 + cycles / total) ** price
+        return float(arena_bytes * (1 + cycles / total) ** price)
 
     return fused if badness(fused.memory.arena_bytes, extra) < badness(plain.memory.arena_bytes, 0) else plain
 
