@@ -12,8 +12,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from rena_kws import __version__
 from rena_kws.errors import UnavailableError, WorkerLostError
 
 CONNECT_S = 10.0
@@ -22,8 +24,9 @@ CONNECT_S = 10.0
 class ClusterExecutor(Executor):
     """Connected to the scheduler at `address`. `workers`: how many there are at first; more may join and are used.
 
-    Raises `UnavailableError` without Dask, without an answer, without workers, and for workers with several threads:
-    TensorFlow's random state and a profiler's clock are a process's, so a process evaluates one candidate at a time.
+    Raises `UnavailableError` without Dask, without an answer, without workers, for workers with another version of this
+    package, and for workers with several threads: TensorFlow's random state and a profiler's clock are a process's, so
+    a process evaluates one candidate at a time.
     """
 
     def __init__(self, address: str) -> None:
@@ -44,7 +47,20 @@ class ClusterExecutor(Executor):
             raise UnavailableError(
                 f"a cluster needs workers with one thread each (dask worker {address} --nthreads 1); it has {found}"
             )
+        self._check_version()
         self.workers = len(threads)
+
+    def _check_version(self) -> None:
+        """A worker dies of a task that it cannot import, and so would one worker after the other."""
+        try:
+            found = sorted(set(self._client.run(version, "rena-kws").values()))
+        except PackageNotFoundError:
+            found = ["none"]
+        if found != [__version__]:
+            self.shutdown()
+            raise UnavailableError(
+                f"a cluster needs rena-kws {__version__} on its workers; they have {', '.join(found)}"
+            )
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         answer: Future[Any] = Future()

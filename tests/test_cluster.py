@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,6 @@ from tones import write_tones
 from rena_kws.api import search
 from rena_kws.cluster import ClusterExecutor
 from rena_kws.errors import UnavailableError, WorkerLostError
-from rena_kws.files import replacing
 from rena_kws.search import Progress, SearchSettings
 
 distributed = pytest.importorskip("distributed")
@@ -45,51 +46,49 @@ def executor(cluster: Any) -> Iterator[ClusterExecutor]:
     connected.shutdown(cancel_futures=True)
 
 
-def process_after(seconds: float, path: Path | None = None) -> int:
-    """Tells which process it ran in; in the file `path` as soon as it starts."""
-    if path is not None and not path.exists():
-        with replacing(path) as aside:
-            aside.write_text(str(os.getpid()))
-    time.sleep(seconds)
-    return os.getpid()
+def worker_after(seconds: float, path: Path) -> tuple[Any, ...]:
+    """A task of the standard library's, which every worker can import: the worker's number, told in a file as well."""
+    return subprocess.check_output, [
+        "sh",
+        "-c",
+        f"echo $PPID > {path}.new; mv {path}.new {path}; sleep {seconds}; echo $PPID",
+    ]
 
 
-def divide(a: int, b: int) -> float:
-    return a / b
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_tasks_keep_all_workers_busy_and_exceptions_come_back(executor: ClusterExecutor) -> None:
+def test_tasks_keep_all_workers_busy_and_exceptions_come_back(executor: ClusterExecutor, tmp_path: Path) -> None:
     assert executor.workers == WORKERS
-    futures = [executor.submit(process_after, 0.5) for _ in range(WORKERS)]
-    assert len({future.result() for future in futures}) == WORKERS
+    futures = [executor.submit(*worker_after(0.5, tmp_path / str(number))) for number in range(WORKERS)]
+    assert len({future.result(timeout=60) for future in futures}) == WORKERS
     with pytest.raises(ZeroDivisionError):
-        executor.submit(divide, 1, 0).result()
+        executor.submit(operator.truediv, 1, 0).result(timeout=60)
 
 
 def test_equal_tasks_run_each_time(executor: ClusterExecutor) -> None:
     """Dask would answer a call that it knows from memory."""
-    first, second = (executor.submit(time.monotonic_ns).result() for _ in range(2))
+    first, second = (executor.submit(time.monotonic_ns).result(timeout=60) for _ in range(2))
     assert first != second
 
 
 def test_a_task_of_a_killed_worker_is_done_by_another(executor: ClusterExecutor, tmp_path: Path) -> None:
-    path = tmp_path / "pid"
-    future = executor.submit(process_after, 2.0, path)
+    path = tmp_path / "worker"
+    future = executor.submit(*worker_after(2, path))
     while not path.exists():
         time.sleep(0.05)
     victim = int(path.read_text())
     os.kill(victim, signal.SIGKILL)
-    assert future.result(timeout=60) != victim
+    assert int(future.result(timeout=60)) != victim
 
 
 def test_a_task_that_kills_its_workers_is_given_up(executor: ClusterExecutor) -> None:
     with pytest.raises(WorkerLostError):
-        executor.submit(die).result(timeout=60)
-    assert executor.submit(divide, 4, 2).result(timeout=60) == 2
+        executor.submit(os._exit, 1).result(timeout=60)
+    assert executor.submit(operator.truediv, 4, 2).result(timeout=60) == 2
+
+
+def test_workers_with_another_version_are_refused(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rena_kws.cluster.__version__", "99.0")
+    with pytest.raises(UnavailableError, match=r"needs rena-kws 99\.0 on its workers; they have 0\."):
+        ClusterExecutor(cluster.scheduler_address)
 
 
 def test_what_is_no_usable_cluster_is_named() -> None:
