@@ -86,17 +86,32 @@ class Dataset(ABC):
 def open_dataset(spec: str, options: Mapping[str, object] | None = None) -> Dataset:
     """The dataset that `spec`, NAME or NAME:PATH, names. Options that are None count as not given.
 
-    Raises `UnknownNameError` for the name, `DatasetError` for a path or an option that will not do.
+    Every dataset takes the option `augment_with`: another dataset, by a spec, that speaks the same keywords and whose
+    training clips are mixed in. Raises `UnknownNameError` for the name, `DatasetError` for a path or an option that
+    will not do.
     """
+    given = {key: value for key, value in (options or {}).items() if value is not None}
+    if more := given.pop("augment_with", None):
+        from rena_kws.datasets.mixed import MixedDataset
+
+        main = open_dataset(spec, given)
+        keywords = tuple(label for label in main.labels if label not in (SILENCE, UNKNOWN))
+        named = {"keywords": keywords} if "keywords" in _options(str(more)) else {}
+        return MixedDataset(main, open_dataset(str(more), named))
     name, _, path = spec.partition(":")
     plugin = registry.load("datasets", name)
-    given = {key: value for key, value in (options or {}).items() if value is not None}
-    known = list(inspect.signature(plugin).parameters)[1:]
+    known = _options(spec)
     for option in given:
         if option not in known:
             raise DatasetError(f"dataset {name!r} has no option {option!r} (its options: {', '.join(known)})")
     dataset: Dataset = plugin(path or None, **given)
     return dataset
+
+
+def _options(spec: str) -> list[str]:
+    """The options that the dataset of a spec takes."""
+    plugin = registry.load("datasets", spec.partition(":")[0])
+    return list(inspect.signature(plugin).parameters)[1:]
 
 
 def check_split(split: str) -> None:

@@ -11,11 +11,12 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rena_kws import registry
 from rena_kws.artifacts import Evaluation
+from rena_kws.cluster import ClusterExecutor
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
 from rena_kws.errors import RenaError
@@ -24,9 +25,9 @@ from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward import Limit
+from rena_kws.reward.limit_filter import LimitFilter
 from rena_kws.run_folder import RunFolder
 from rena_kws.spec.architecture import Architecture
-from rena_kws.spec.cost_graph import cost
 from rena_kws.spec.search_space import SearchSpace
 from rena_kws.starting_point import refuse_impossible_limits, starting_network
 from rena_kws.store import Store, Trial
@@ -42,6 +43,7 @@ TRIAL_TIMEOUT_S = 1800.0
 class SearchSettings:
     """What a user asks a search for. `minutes` bounds the whole run, `trials` the search proper; None: unbounded.
 
+    `cluster` is the address of a Dask scheduler, whose workers are used instead of `workers` local processes.
     `trial_clips` and `final_clips` are how many clips a network is shown while it is searched, and as a finalist.
     """
 
@@ -56,6 +58,7 @@ class SearchSettings:
     minutes: float | None = 5.0
     seed: int = 0
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cluster: str | None = None
     front_end: FrontEnd = UNSEEN_VOICES
     trial_clips: int = 20_000
     final_clips: int = 250_000
@@ -110,10 +113,14 @@ def run_search(
 ) -> SearchResult:
     """Search, and return the winner. Raises `LimitError` where no network can meet the limits, or none was found."""
     clock = _Clock(folder.store, settings.minutes)
+    pool = executor
+    if pool is None and settings.cluster:
+        pool = ClusterExecutor(settings.cluster)
+        settings = replace(settings, workers=pool.workers)
     task = _task(settings)
     watch(Progress("preparing features", clock.elapsed_s))
     labels = prepare(task)
-    pool = executor or WorkerPool(settings.workers, TRIAL_TIMEOUT_S)
+    pool = pool or WorkerPool(settings.workers, TRIAL_TIMEOUT_S)
     try:
         return _Search(settings, task, labels, folder.store, pool, clock, watch).run()
     finally:
@@ -145,6 +152,7 @@ class _Search:
         self.settings, self.task, self.labels = settings, task, labels
         self.store, self.pool, self.clock, self.watch = store, pool, clock, watch
         self.space = SearchSpace()
+        self.may_fit = LimitFilter(() if settings.soft else settings.limits)
         self.trials: list[Trial] = []
 
     def run(self) -> SearchResult:
@@ -153,8 +161,7 @@ class _Search:
             refuse_impossible_limits(self.space, len(self.labels), self.task, self._measure)
         controller = self._controller(earlier)
         for trial in earlier:
-            controller.tell(trial.proposal, trial.evaluation)
-            self.trials.append(trial)
+            self._learn(controller, trial)
         self._explore(controller)
         return self._finish()
 
@@ -165,23 +172,11 @@ class _Search:
         if seed is None:
             first = [trial.proposal.architecture for trial in earlier if trial.proposal.number == 0]
             seed = first[0] if first else self._starting_network()
-        controller: Controller = make(self.space, seed, self.settings.seed, prefilter=self._may_fit)
+        controller: Controller = make(self.space, seed, self.settings.seed, prefilter=self.may_fit)
         return controller
 
     def _starting_network(self) -> Architecture:
-        return starting_network(len(self.labels), self.task, self._measure, self._may_fit)
-
-    def _may_fit(self, architecture: Architecture) -> bool:
-        """What is known to break a hard limit before anything is built: a bound from below on params, flash and RAM."""
-        price = cost(architecture)
-        bounds = {
-            "params": price.params,
-            "macs": price.macs,
-            "flash_bytes": price.weight_bytes,  # code comes on top
-            "ram_bytes": price.activation_ram_bytes,
-        }
-        hard = () if self.settings.soft else self.settings.limits
-        return all(bounds.get(limit.resource, 0) <= limit.value for limit in hard if not limit.at_least)
+        return starting_network(len(self.labels), self.task, self._measure, self.may_fit)
 
     def _measure(self, architecture: Architecture) -> Outcome:
         outcome: Outcome = self.pool.submit(measure_untrained, architecture, self.task).result()
@@ -215,11 +210,15 @@ class _Search:
     def _record(self, controller: Controller, proposal: Proposal, evaluation: Evaluation) -> None:
         trial = Trial(len(self.trials), proposal, evaluation, self.clock.elapsed_s)
         self.store.append(trial)
-        self.trials.append(trial)
-        controller.tell(proposal, evaluation)
+        self._learn(controller, trial)
         good = [t.evaluation.accuracy or 0.0 for t in self.trials if t.evaluation.status == "ok"]
         best = max(good, default=None)
         self.watch(Progress("searching", self.clock.elapsed_s, trial, len(self.trials), len(good), best))
+
+    def _learn(self, controller: Controller, trial: Trial) -> None:
+        self.trials.append(trial)
+        self.may_fit.learn(trial.proposal.architecture, trial.evaluation.resources)
+        controller.tell(trial.proposal, trial.evaluation)
 
     def _finish(self) -> SearchResult:
         best = finalists(self.trials, max(2, self.settings.workers))
@@ -248,7 +247,7 @@ def _task(settings: SearchSettings) -> Task:
         training=TrainSettings(seed=settings.seed),
         train_clips=settings.trial_clips,
         seed=settings.seed,
-        threads=max(1, (os.cpu_count() or 1) // settings.workers),
+        threads=1 if settings.cluster else max(1, (os.cpu_count() or 1) // settings.workers),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from numpy.typing import NDArray
 from unicorn import arm_const as arm
 
 from rena_kws.artifacts import ConvertedModel
-from rena_kws.firmware.emit import generate
+from rena_kws.firmware.emit import firmware_of
+from rena_kws.firmware.fusion import Program, program
 from rena_kws.firmware.graph import Graph, Op, read_graph
-from rena_kws.firmware.lower import lower_all
-from rena_kws.firmware.memory_plan import MemoryPlan, plan_calls
+from rena_kws.firmware.memory_plan import MemoryPlan
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, ZigToolchain
-from rena_kws.profilers.cortex_m.image import read_image
+from rena_kws.profilers.cortex_m.image import Image, read_image
 
 FLASH, RAM, RETURN = 0x08000000, 0x20000000, 0x0FFFF000
 FLASH_BYTES, RAM_BYTES, STACK_BYTES = 1 << 20, 1 << 18, 1 << 13
@@ -39,6 +40,7 @@ CPU_MODELS = {
 }
 DSP_CORES = ("cortex-m4", "cortex-m7", "cortex-m33")
 IT_BITS = 0x0600FC00
+LEAST_STRUCT_BYTES = 16
 Ranges = list[tuple[int, int]]
 
 
@@ -54,12 +56,11 @@ class _Layer:
 class BoundedFirmware:
     """A firmware compiled for `core`. Running it asserts that no layer touches what is not its own."""
 
-    def __init__(self, data: bytes, core: str, optimize: Optimize = DEFAULT_OPTIMIZE) -> None:
-        model = ConvertedModel("tflite", data)
-        self.firmware = generate(model, optimize=optimize)
-        graph = read_graph(model)
-        calls, _ = lower_all(graph, optimize)
-        memory = plan_calls(graph, calls)
+    def __init__(self, model: bytes | Program, core: str, optimize: Optimize = DEFAULT_OPTIMIZE) -> None:
+        if isinstance(model, bytes):
+            model = program(read_graph(ConvertedModel("tflite", model)), optimize)
+        self.firmware = firmware_of(model, "kws_model")
+        graph, memory = model.graph, model.memory
         target = Target(core, core in DSP_CORES, FLASH, RAM)
         name = self.firmware.name
         path = ZigToolchain().compile(self.firmware.sources, target, entry=f"{name}_run", optimize=optimize)
@@ -67,7 +68,7 @@ class BoundedFirmware:
         objects = _objects(path)
         self._core, self._image = core, image
         self._layers: dict[int, _Layer] = {}
-        ops = [op for op in graph.ops if calls[op.index]]
+        ops = [op for op in graph.ops if model.calls[op.index]]
         for position, (op, layer) in enumerate(zip(ops, self.firmware.layers, strict=True)):
             function = image.function(layer.symbol)
             assert function is not None
@@ -75,6 +76,7 @@ class BoundedFirmware:
             allowed.writes = _blocks(graph, memory, op.outputs) + _scratch(memory, op)
             allowed.reads = allowed.writes + _blocks(graph, memory, op.inputs)
             allowed.reads += _constants(objects, position, self.firmware.sources[f"{name}.c"])
+            allowed.reads += _unnamed(objects, _flash_end(image))
             self._layers[function.start] = allowed
 
     def __call__(self, inputs: Sequence[NDArray[np.int8]]) -> list[NDArray[np.int8]]:
@@ -159,6 +161,16 @@ def _constants(objects: Sequence[tuple[str, int, int]], position: int, source: s
         for name, start, end in objects
         if not name.startswith("layer_") or name.startswith(f"layer_{position}_") or end - start in merged
     ]
+
+
+def _flash_end(image: Image) -> int:
+    return max(part.address + len(part.data) for part in image.load if part.address < RAM)
+
+
+def _unnamed(objects: Sequence[tuple[str, int, int]], flash_end: int) -> Ranges:
+    """What lies between objects and is too long to be padding: initial values of structs on the stack."""
+    places = [*sorted((start, end) for _, start, end in objects if start < RAM), (flash_end, flash_end)]
+    return [(end, start) for (_, end), (start, _) in pairwise(places) if start - end >= LEAST_STRUCT_BYTES]
 
 
 def _objects(path: Path) -> list[tuple[str, int, int]]:

@@ -93,9 +93,10 @@ def assert_equal_to_micro(
     compiler: str,
     inputs: Sequence[Sequence[NDArray[np.int8]]],
     optimize: Optimize = DEFAULT_OPTIMIZE,
+    firmware: Firmware | None = None,
 ) -> None:
-    """Every output of every set of inputs agrees in every element."""
-    firmware = generate(ConvertedModel("tflite", data), optimize=optimize)
+    """Every output of every set of inputs agrees in every element. `firmware`: None for what `generate` makes of it."""
+    firmware = firmware or generate(ConvertedModel("tflite", data), optimize=optimize)
     host, micro = HostFirmware(firmware, folder, compiler), MicroInterpreter(data)
     for values in inputs:
         expected = micro(values, len(firmware.outputs))

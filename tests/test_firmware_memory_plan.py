@@ -31,10 +31,8 @@ def graphs(draw: st.DrawFn, most_ops: int = 8) -> Graph:
 
 
 def distinct_blocks(result: MemoryPlan) -> list[Block]:
-    """One block for each storage, and the scratch blocks."""
-    return [block for index, block in result.tensors.items() if result.storage[index] == index] + [
-        *result.scratch.values()
-    ]
+    """The blocks of each storage, and the scratch blocks."""
+    return [*(block for blocks in result.storages.values() for block in blocks), *result.scratch.values()]
 
 
 def overlaps(a: Block, b: Block) -> bool:

@@ -37,7 +37,7 @@ from rena_kws import api
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.devices import catalogue
 from rena_kws.errors import RenaError
-from rena_kws.firmware import lower, weights
+from rena_kws.firmware import fusion, weights
 from rena_kws.firmware.emit import generate
 from rena_kws.firmware.graph import read_graph
 from rena_kws.firmware.packing import in_levels, in_steps, unit_elements
@@ -93,7 +93,7 @@ def packed_whatever_it_costs() -> Iterator[None]:
     """Small layers are packed too, as if kernels needed no code and weights no RAM."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "code_bytes", lambda *_: {})
-        patch.setattr(lower, "RAM_WEIGHT", 0)
+        patch.setattr(fusion, "RAM_WEIGHT", 0)
         yield
 
 
@@ -266,7 +266,7 @@ def test_every_core_computes_packed_layers_within_its_memory(name: str, core: st
     random = np.random.default_rng(2)
     inputs = [random.integers(-128, 128, shape, np.int8) for shape in shapes]
     with packed_whatever_it_costs():
-        calls, _ = lower.lower_all(read_graph(ConvertedModel("tflite", data)), "size")
+        calls = fusion.one_by_one(read_graph(ConvertedModel("tflite", data)), "size").calls
         assert {call.weights.encoding for group in calls.values() for call in group if call.weights} == {KINDS[name][1]}
         found = BoundedFirmware(data, core, "size")(inputs)
     for index, (ours, theirs) in enumerate(zip(found, MicroInterpreter(data)(inputs, len(found)), strict=True)):
@@ -286,7 +286,7 @@ def dense_layer(name: str, rows: int, depth: int, channels: int) -> ConvertedMod
 
 
 def encoding_of(model: ConvertedModel, optimize: Optimize) -> str | None:
-    calls, _ = lower.lower_all(read_graph(model), optimize)
+    calls = fusion.one_by_one(read_graph(model), optimize).calls
     ((call,),) = calls.values()
     return call.weights and call.weights.encoding
 
@@ -369,7 +369,7 @@ def ternary_ds_cnn() -> ConvertedModel:
 def test_a_ternary_network_shrinks_and_computes_the_same() -> None:
     model = ternary_ds_cnn()
     graph = read_graph(model)
-    calls, _ = lower.lower_all(graph, "size")
+    calls = fusion.one_by_one(graph, "size").calls
     dense = [call.weights for group in calls.values() for call in group if call.weights]
     assert [weights.encoding for weights in dense] == ["2bit"] * 4
     profiler, device = CortexMProfiler(optimize="size"), catalogue.get("cortex-m4")
@@ -396,7 +396,7 @@ def test_a_ternary_network_shrinks_and_computes_the_same() -> None:
 def test_keyword_model_with_few_levels(
     levels: str, million_cycles: float, ram_bytes: int, flash_bytes: int, reference: Callable[..., Path]
 ) -> None:
-    """The figures of the README; plain, the same model takes 4.01 million cycles and 38,494 bytes of flash."""
+    """The figures of the README; plain, the same model takes 4.00 million cycles and 38,474 bytes of flash."""
     data = with_levels(reference("models", "kws_ref_model.tflite").read_bytes(), levels)
     inputs = np.random.default_rng(6).integers(-128, 128, (10, 49, 10, 1), np.int8)
     found = api.profile(ConvertedModel("tflite", data), "cortex-m4", inputs)

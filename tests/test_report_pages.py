@@ -15,10 +15,14 @@ from hypothesis import strategies as st
 from rena_kws.artifacts import Evaluation
 from rena_kws.controller.base import Proposal
 from rena_kws.report import render_table, write_html
+from rena_kws.report.curves import Curve, draw
+from rena_kws.report.history import describe, family, pictures
 from rena_kws.report.html import render_html
 from rena_kws.report.svg import Point, scatter
 from rena_kws.reward import parse_limit
 from rena_kws.spec.architecture import Architecture, Layer
+from rena_kws.spec.edits import Edit, Insert, Remove, Scale, apply
+from rena_kws.spec.search_space import SearchSpace, seed_architecture
 from rena_kws.store import Trial
 
 LIMITS = tuple(map(parse_limit, ("latency_ms=30", "cpu:latency_ms=1")))
@@ -187,3 +191,68 @@ def test_better_is_higher_and_dearer_is_further_right() -> None:
 def test_a_limit_far_out_is_named_and_not_drawn() -> None:
     picture = scatter([Point(1.0, 0.5, "a")], "latency", "ms", 100)
     assert "limit 100 ms lies beyond" in picture and 'class="limit"' not in picture
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=["C"]), max_size=8),
+            st.lists(st.floats(-1e6, 1e6), max_size=12),
+        ),
+        max_size=4,
+    )
+)
+def test_a_picture_of_any_curves_is_xml_and_keeps_its_frame(lines: list[tuple[str, list[float]]]) -> None:
+    curves = [Curve(name, list(range(1, len(y) + 1)), y, [(value - 1, value + 1) for value in y]) for name, y in lines]
+    picture = ElementTree.fromstring(draw(curves, "<&>", "trials", "accuracy"))
+    width, height = (float(number) for number in picture.attrib["viewBox"].split()[2:])
+    for path in picture.iter("{http://www.w3.org/2000/svg}path"):
+        if path.get("fill") or path.get("stroke"):
+            numbers = [float(number) for number in re.findall(r"-?\d+\.?\d*", path.attrib["d"].split("h16")[0])]
+            assert all(0 <= x <= width for x in numbers[::2]) and all(0 <= y <= height for y in numbers[1::2])
+
+
+def history_of(edited: int) -> list[Trial]:
+    """A first network and `edited` more, each made from the one before by one edit."""
+    space, network_, trials = SearchSpace(), seed_architecture(10), []
+    for number in range(edited + 1):
+        edits: tuple[Edit, ...] = ()
+        parent = None
+        if number:
+            parent, edits = network_.id, (Scale(1, "channels", space.channels[number]),)
+            network_ = apply(network_, edits[0], space)
+        resources = {"latency_ms": 10.0 + number, "cpu:latency_ms": 0.1, "ram_bytes": 9e3, "flash_bytes": 3e4}
+        evaluation = Evaluation("ok", 0.5, 0.5 + 0.01 * number, resources)
+        proposal = Proposal(number, network_, parent, edits, {"entropy": 1.5} if number else {})
+        trials.append(Trial(number, proposal, evaluation, float(number)))
+    return trials
+
+
+def test_the_family_of_the_winner_is_told_from_the_first_network_on() -> None:
+    trials = history_of(5)
+    line = family(trials, trials[3].proposal.architecture.id)
+    assert [step.trial.number for step in line] == [0, 1, 2, 3]
+    assert [step.done for step in line] == [
+        "first network", *(f"channels of layer 1 becomes {SearchSpace().channels[number]}" for number in (1, 2, 3))
+    ]  # fmt: skip
+    assert family(trials, "unknown") == []
+    page = render_html(SETTINGS, trials, {"architecture": trials[3].proposal.architecture.as_json()})
+    assert "The winner" in page and "channels of layer 1 becomes 20" in page
+    for title in ("Accuracy over the trials", "Resources over the trials", "Pareto front over time", "indecision"):
+        assert title in page
+
+
+def test_edits_in_words() -> None:
+    conv = Layer("conv2d", (2,), 3, 5, (2, 1), 1, 24)
+    assert describe(Insert(conv)) == "insert conv2d (3 × 5, stride 2 × 1, 24 channels) behind layer 2"
+    assert describe(Insert(Layer("add", (3, 0)))) == "insert add behind layer 3 with the input"
+    assert describe(Insert(Layer("dense", (4,), channels=16))) == "insert dense (16 units) behind layer 4"
+    assert describe(Remove(7)) == "remove layer 7"
+    assert describe(Scale(2, "stride", (2, 2))) == "stride of layer 2 becomes 2 × 2"
+
+
+def test_a_search_that_kept_no_limit_has_no_curves_of_accuracy() -> None:
+    over = [trial(number, None, 50.0, "over_limit") for number in range(3)]
+    found = "".join(pictures(over, LIMITS))
+    assert "Resources over the trials" in found and "Accuracy over the trials" not in found
+    assert pictures([], LIMITS) == []

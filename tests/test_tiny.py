@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tones import CLASSES, write_tones
 
 from rena_kws import api
 from rena_kws.reward import parse_limit
@@ -16,24 +17,10 @@ from rena_kws.run_folder import read_settings
 from rena_kws.search import SearchSettings
 from rena_kws.store import JournalStore
 
-CLASSES = ("stop", "go", "_silence_")
-
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> str:
-    """Tones, sweeps and hiss: three classes that a tiny network learns in a moment."""
-    rng = np.random.default_rng(0)
-    time_s = np.arange(16_000) / 16_000
-    split = np.repeat(["train", "validation", "test"], [60, 24, 24])
-    labels = np.arange(len(split)) % len(CLASSES)
-    pitch_hz = rng.uniform(300, 600, len(split))[:, None]
-    tone = np.sin(2 * np.pi * pitch_hz * time_s)
-    sweep = np.sin(2 * np.pi * pitch_hz * (1 + 3 * time_s) * time_s)
-    hiss = 0.05 * rng.standard_normal(tone.shape)
-    audio = 0.5 * np.stack([tone, sweep, hiss])[labels, np.arange(len(split))] + 0.01 * rng.standard_normal(tone.shape)
-    path = tmp_path / "tones.npz"
-    np.savez(path, x=audio.astype(np.float32), y=labels, labels=np.array(CLASSES), split=split)
-    return f"arrays:{path}"
+    return write_tones(tmp_path / "tones.npz")
 
 
 def test_words_in_firmware_out(dataset: str, tmp_path: Path, tool: Callable[[str], str]) -> None:

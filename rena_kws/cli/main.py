@@ -20,6 +20,7 @@ COMMANDS = {
     "search": "find a network for keywords, a device and limits, and export it",
     "profile": "measure a model on a device",
     "bench": "set the firmware of models beside other engines' figures",
+    "compare": "controllers of a search, on networks that were trained once",
     "export": "write a run's winner or a model as C, TFLite or ONNX",
     "evaluate": "accuracy of a model on a dataset's clips, or its errors on long streams",
     "listen": "detect the words in a sound file or from the microphone",

@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"time for the whole run (default: {DEFAULT_MINUTES:g}, or none with --trials)",
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cluster", metavar="tcp://HOST:PORT", help="a Dask scheduler, whose workers evaluate instead")
     parser.add_argument(
         "--workers", type=_positive_int, default=os.cpu_count() or 1, help="processes (default: %(default)s)"
     )
@@ -89,6 +90,7 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         minutes=minutes,
         seed=arguments.seed,
         workers=arguments.workers,
+        cluster=arguments.cluster,
     )
 
 

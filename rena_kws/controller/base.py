@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,13 +22,11 @@ from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.edits import Edit, edit_from_json
 from rena_kws.spec.search_space import SearchSpace
 
-MAX_DRAFTS = 50
-"""Drafts an `ask` makes before it settles for one that the filter refuses or that was proposed before."""
-
 
 @dataclass(frozen=True)
 class Proposal:
-    """A network to evaluate. `edits` lead to it from the network with id `parent`; the first proposal has neither.
+    """A network to evaluate. `edits` lead to it from the network with id `parent`; the first proposal, and what was not
+    made by edits, has neither.
 
     `log` is the controller's own (plain JSON types): what it has to know again when it is told the result.
     """
@@ -65,10 +63,10 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Draft:
-    """What a controller would propose; fields as in `Proposal`."""
+    """What a controller would propose; fields as in `Proposal`. Without a parent it was not made by edits."""
 
     architecture: Architecture
-    parent: str
+    parent: str | None
     edits: tuple[Edit, ...]
     log: Mapping[str, Any] = field(default_factory=dict)
 
@@ -80,6 +78,9 @@ class Controller(ABC):
     proposal is the seed network itself. Several proposals may be outstanding, and told in any order. Equal arguments
     and equal calls give equal proposals.
     """
+
+    max_drafts: ClassVar[int] = 50
+    """Drafts an `ask` makes before it settles for one that the filter refuses or that was proposed before."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class Controller(ABC):
         self._proposed: set[str] = set()
 
     def ask(self) -> Proposal:
-        """A network to evaluate: new and through the filter, unless `MAX_DRAFTS` drafts found none such."""
+        """A network to evaluate: new and through the filter, unless `max_drafts` drafts found none such."""
         number = self._next_number
         rng = np.random.default_rng([self._seed, number])
         proposal = Proposal(0, self.seed_architecture) if number == 0 else self._first_good_draft(number, rng)
@@ -108,9 +109,13 @@ class Controller(ABC):
         self._note(proposal)
         self._learn(proposal, evaluation)
 
+    def is_welcome(self, architecture: Architecture) -> bool:
+        """Whether a network is new and may keep the limits."""
+        return architecture.id not in self._proposed and (self._prefilter is None or self._prefilter(architecture))
+
     @abstractmethod
     def _draft(self, rng: np.random.Generator) -> Draft:
-        """Some network to propose. May raise `InvalidArchitectureError`, which costs one of the `MAX_DRAFTS`."""
+        """Some network to propose. May raise `InvalidArchitectureError`, which costs one of the `max_drafts`."""
 
     def _learn(self, proposal: Proposal, evaluation: Evaluation) -> None:  # noqa: B027 (learning is optional)
         """Take a result into account."""
@@ -118,20 +123,21 @@ class Controller(ABC):
     def _first_good_draft(self, number: int, rng: np.random.Generator) -> Proposal:
         fallback: Draft | None = None
         fallback_is_new = False
-        for _ in range(MAX_DRAFTS):
+        for _ in range(self.max_drafts):
             try:
                 draft = self._draft(rng)
             except InvalidArchitectureError:
                 continue
-            is_new = draft.architecture.id not in self._proposed
-            if is_new and (self._prefilter is None or self._prefilter(draft.architecture)):
+            if self.is_welcome(draft.architecture):
                 return Proposal(number, draft.architecture, draft.parent, draft.edits, draft.log)
+            is_new = draft.architecture.id not in self._proposed
             # A new network that the filter refuses tells the search more than one it knows.
             if fallback is None or (is_new and not fallback_is_new):
                 fallback, fallback_is_new = draft, is_new
         if fallback is None:
             raise InvalidArchitectureError(
-                f"a search space must hold networks near {self.seed_architecture.id}; {MAX_DRAFTS} drafts gave none"
+                f"a search space must hold networks near {self.seed_architecture.id}; "
+                f"{self.max_drafts} drafts gave none"
             )
         return Proposal(number, fallback.architecture, fallback.parent, fallback.edits, fallback.log)
 

@@ -16,9 +16,10 @@ from rena_kws.artifacts import ArenaBlock, ConvertedModel, Firmware, FirmwareLay
 from rena_kws.errors import ModelError
 from rena_kws.firmware.emit_c import comment, constant, initializer
 from rena_kws.firmware.emit_header import header
+from rena_kws.firmware.emit_rows import stages
+from rena_kws.firmware.fusion import Program, program
 from rena_kws.firmware.graph import Graph, Op, Tensor, read_graph
-from rena_kws.firmware.lower import lower_all
-from rena_kws.firmware.memory_plan import Block, MemoryPlan, plan_calls
+from rena_kws.firmware.memory_plan import Block, MemoryPlan
 from rena_kws.firmware.operands import Call
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 
@@ -29,39 +30,42 @@ LICENCE_LINE = "/* SPDX-License-Identifier: MIT-0"
 def generate(model: ConvertedModel, name: str = "kws_model", optimize: Optimize = DEFAULT_OPTIMIZE) -> Firmware:
     """The C sources of an int8 .tflite model. Raises `ModelError` for a model or name that cannot be used.
 
-    `optimize` decides which weights are packed (see packing.py), as it decides how the compiler is called.
+    `optimize` decides which weights are packed (see packing.py) and which operators run together by bands of rows (see
+    fusion.py), as it decides how the compiler is called.
     """
     if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{MAX_NAME_LENGTH - 1}}}", name):
         raise ModelError(f"name {name!r}: it must be a C identifier of at most {MAX_NAME_LENGTH} letters, digits and _")
     graph = read_graph(model)
     try:
-        return _generate(graph, name, optimize)
+        return firmware_of(program(graph, optimize), name)
     except ModelError as error:
         raise ModelError(f"{model.name}: {error}") from None
 
 
-def _generate(graph: Graph, name: str, optimize: Optimize) -> Firmware:
-    calls, folded_shift = lower_all(graph, optimize)
-    memory = plan_calls(graph, calls)
-    steps = [(op, calls[op.index]) for op in graph.ops if calls[op.index]]
+def firmware_of(network: Program, name: str) -> Firmware:
+    """The C sources of a network whose steps are chosen."""
+    graph, memory = network.graph, network.memory
+    steps = [op for op in graph.ops if network.calls[op.index]]
     layers = tuple(
-        FirmwareLayer(_layer_symbol(name, position), _layer_name(graph, op), op.name, graph.macs(op))
-        for position, (op, _) in enumerate(steps)
+        FirmwareLayer(_layer_symbol(name, position), _layer_name(network, op), op.name, network.macs(op))
+        for position, op in enumerate(steps)
     )
     inputs = tuple(_port(graph, memory, index) for index in graph.inputs)
     outputs = tuple(_port(graph, memory, index) for index in graph.outputs)
-    families = sorted({call.family for _, group in steps for call in group})
+    calls = [call for op in steps for call in network.calls[op.index]]
+    families = sorted({part.family for call in calls for part in (call, *(stage.call for stage in call.stages))})
     sources = {
         f"{name}.h": header(name, memory.arena_bytes, inputs, outputs, layers),
-        f"{name}.c": _model_source(graph, memory, name, steps, families),
-        **_kernel_sources(name, families, folded_shift),
+        f"{name}.c": _model_source(network, name, steps, families),
+        **_kernel_sources(name, families, network.folded_shift),
     }
-    arena = _arena(graph, memory, [op.index for op, _ in steps])
+    arena = _arena(network, [op.index for op in steps])
     return Firmware(name, sources, memory.arena_bytes, inputs, outputs, layers, arena)
 
 
-def _arena(graph: Graph, memory: MemoryPlan, layers: Sequence[int]) -> tuple[ArenaBlock, ...]:
+def _arena(network: Program, layers: Sequence[int]) -> tuple[ArenaBlock, ...]:
     """The plan for people: blocks by layer. `layers`: the operators that have one, in order."""
+    graph, memory = network.graph, network.memory
 
     def block(name: str, planned: Block, scratch: bool) -> ArenaBlock:
         # An operator without a layer takes no time: a block from or to it begins with the next or ends with the last.
@@ -69,12 +73,18 @@ def _arena(graph: Graph, memory: MemoryPlan, layers: Sequence[int]) -> tuple[Are
         last = len(layers) if planned.last >= len(graph.ops) else bisect_right(layers, planned.last) - 1
         return ArenaBlock(name, planned.offset, planned.size_bytes, first, last, scratch)
 
+    def holder(root: int, planned: Block) -> str:
+        """The tensor that is in a storage when a block of it begins."""
+        held = [i for i, b in memory.tensors.items() if memory.storage[i] == root and planned.lives_with(b)]
+        return graph.tensors[max(held, key=lambda i: graph.tensors[i].size_bytes)].name.split(";")[0]
+
     tensors = [
-        block(graph.tensors[root].name.split(";")[0], memory.tensors[root], False)
-        for root in sorted(set(memory.storage[index] for index in memory.tensors))
+        block(holder(root, planned), planned, False)
+        for root, blocks in sorted(memory.storages.items())
+        for planned in blocks
     ]
     scratch = [
-        block(f"scratch memory of {_layer_name(graph, graph.ops[index])}", planned, True)
+        block(f"scratch memory of {_layer_name(network, graph.ops[index])}", planned, True)
         for index, planned in memory.scratch.items()
     ]
     return (*tensors, *scratch)
@@ -84,9 +94,12 @@ def _layer_symbol(name: str, position: int) -> str:
     return f"{name}_layer_{position}"
 
 
-def _layer_name(graph: Graph, op: Op) -> str:
-    """The tensor a layer writes; converters join the names of fused operators with `;`, the first is enough."""
-    return graph.tensors[op.outputs[0]].name.split(";")[0] or f"{op.name.lower()}_{op.index}"
+def _layer_name(network: Program, op: Op) -> str:
+    """The tensors a layer computes; converters join the names of fused operators with `;`, the first is enough."""
+    return " + ".join(
+        network.graph.tensors[member.outputs[0]].name.split(";")[0] or f"{member.name.lower()}_{member.index}"
+        for member in network.members[op.index]
+    )
 
 
 def _port(graph: Graph, memory: MemoryPlan, index: int) -> Port:
@@ -101,9 +114,7 @@ def _port(graph: Graph, memory: MemoryPlan, index: int) -> Port:
     return Port(memory.tensors[index].offset, tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)
 
 
-def _model_source(
-    graph: Graph, memory: MemoryPlan, name: str, steps: Sequence[tuple[Op, Sequence[Call]]], families: Sequence[str]
-) -> str:
+def _model_source(network: Program, name: str, steps: Sequence[Op], families: Sequence[str]) -> str:
     """`{name}.c`: for each layer its constants and its function, then the function that runs them in order."""
     lines = [
         f"{LICENCE_LINE}",
@@ -125,34 +136,37 @@ def _model_source(
         "",
     ]
     shared: dict[int, str] = {}
-    for position, (op, group) in enumerate(steps):
-        lines += _layer(graph, memory, name, position, op, group, shared)
+    for position, op in enumerate(steps):
+        lines += _layer(network, name, position, op, shared)
     lines += [f"void {name}_run(void *arena)", "{"]
     lines += [f"    {_layer_symbol(name, position)}(arena);" for position in range(len(steps))] or ["    (void)arena;"]
     return "\n".join([*lines, "}", ""])
 
 
-def _layer(
-    graph: Graph, memory: MemoryPlan, name: str, position: int, op: Op, group: Sequence[Call], shared: dict[int, str]
-) -> list[str]:
+def _layer(network: Program, name: str, position: int, op: Op, shared: dict[int, str]) -> list[str]:
     """The constants and the function of one layer. `shared`: constant operand → its C name, across layers."""
-    out = graph.tensors[op.outputs[0]]
-    macs = graph.macs(op)
-    shape = " x ".join(str(size) for size in out.shape)
-    lines = [comment(f"{op.name} {_layer_name(graph, op)}: output {shape}" + (f", {macs} MACs" if macs else ""))]
+    graph, memory = network.graph, network.memory
+    macs = network.macs(op)
+    shape = " x ".join(str(size) for size in graph.tensors[op.outputs[0]].shape)
+    title = f"{op.name} {_layer_name(network, op)}: output {shape}"
+    lines = [comment(title + (f", {macs} MACs" if macs else ""))]
     statements = []
+    group = network.calls[op.index]
     for number, call in enumerate(group):
         prefix = f"layer_{position}" + (f"_{number}" if len(group) > 1 else "")
-        for index in call.operands:
-            tensor = graph.tensors[memory.storage[index]]
-            if tensor.data is not None and tensor.index not in shared:
-                shared[tensor.index] = f"tensor_{tensor.index}"
-                lines.append(constant(shared[tensor.index], tensor.data, name))
-        definitions, members = initializer(call.fields, prefix, name)
+        lines += _shared_constants(graph, memory, call, name, shared)
+
+        def address(index: int) -> str:
+            return _address(graph.tensors[index], memory, shared)
+
+        fields = call.fields
+        if call.stages:
+            lines += stages(call.stages, prefix, name, address)
+            fields = {"stages": f"{prefix}_stages", **fields}
+        definitions, members = initializer(fields, prefix, name)
         lines += definitions
         lines += [f"static const {name}_{call.struct}_params {prefix}_params = {members};"]
-        arguments = [f"&{prefix}_params", *(str(value) for value in call.arguments)]
-        arguments += [_address(graph.tensors[index], memory, shared) for index in call.operands]
+        arguments = [f"&{prefix}_params", *(str(value) for value in call.arguments), *map(address, call.operands)]
         if call.scratch_bytes is not None:
             scratch = f"(int8_t *)arena + {memory.scratch[op.index].offset}" if call.scratch_bytes else "0"
             arguments.append(scratch)
@@ -165,6 +179,18 @@ def _layer(
         "}",
         "",
     ]
+
+
+def _shared_constants(graph: Graph, memory: MemoryPlan, call: Call, name: str, shared: dict[int, str]) -> list[str]:
+    """The constant operands of a call that no layer before had."""
+    lines = []
+    operands = [*call.operands, *(index for stage in call.stages for index in stage.call.operands)]
+    for index in operands:
+        tensor = graph.tensors[memory.storage[index]]
+        if tensor.data is not None and tensor.index not in shared:
+            shared[tensor.index] = f"tensor_{tensor.index}"
+            lines.append(constant(shared[tensor.index], tensor.data, name))
+    return lines
 
 
 def _address(tensor: Tensor, memory: MemoryPlan, shared: Mapping[int, str]) -> str:

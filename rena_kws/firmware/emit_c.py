@@ -51,6 +51,8 @@ def initializer(fields: Mapping[str, Any], prefix: str, name: str, indent: str =
             text = symbol
         elif isinstance(value, list):
             text = _braces(map(_literal, value))
+        elif isinstance(value, str):
+            text = value
         else:
             text = _literal(value)
         members.append(f"{indent}.{member} = {text},")

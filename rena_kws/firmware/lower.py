@@ -11,11 +11,9 @@ from itertools import chain, combinations, product
 from rena_kws.errors import ModelError
 from rena_kws.firmware import lower_elementwise, lower_layers
 from rena_kws.firmware.graph import Graph, Op
-from rena_kws.firmware.memory_plan import plan_calls
 from rena_kws.firmware.operands import Call, Operands
-from rena_kws.firmware.packing import PLAIN, RAM_WEIGHT, STEP_BITS, Packing
+from rena_kws.firmware.packing import PLAIN, STEP_BITS, Packing
 from rena_kws.firmware.toolchain import Optimize
-from rena_kws.firmware.weights import dense_flash_bytes
 
 Calls = dict[int, tuple[Call, ...]]
 Lowered = tuple[Calls, int]
@@ -39,23 +37,21 @@ def lower(graph: Graph, op: Op, folded_shift: int | None, packing: Packing) -> t
     return _LOWERINGS[op.name](Operands(graph, op, folded_shift, packing))
 
 
-def lower_all(graph: Graph, optimize: Optimize) -> Lowered:
-    """Operator → calls, and their one KWS_FOLDED_SHIFT; with the packings that make flash and RAM least together."""
+def lowerings(graph: Graph, optimize: Optimize) -> list[Lowered]:
+    """Operator → calls, and their one KWS_FOLDED_SHIFT, with every choice of packings.
+
+    The first packs whatever is worth it by itself. But what few layers use may not be worth the code and RAM that it
+    needs, and another encoding may hold their weights too.
+    """
     everything = _lower_packed(graph, Packing(optimize))
     packed = [
         call.weights for call in chain(*everything[0].values()) if call.weights and call.weights.encoding != PLAIN
     ]
     if not packed:
-        return everything
-    # What few layers use may not be worth the code and RAM that it needs; another encoding may hold their weights too.
+        return [everything]
     limits = {0, *(weights.unpacked_bytes for weights in packed)}
     subsets = [steps for count in range(len(STEP_BITS) + 1) for steps in combinations(STEP_BITS, count)]
-    options = [_lower_packed(graph, Packing(optimize, *option)) for option in product(subsets, limits)]
-
-    def size(option: Lowered) -> int:
-        return dense_flash_bytes(chain(*option[0].values())) + RAM_WEIGHT * plan_calls(graph, option[0]).arena_bytes
-
-    return min([everything, *options], key=size)
+    return [everything, *(_lower_packed(graph, Packing(optimize, *option)) for option in product(subsets, limits))]
 
 
 def _lower_packed(graph: Graph, packing: Packing) -> Lowered:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from rena_kws.firmware.graph import Tensor
-from rena_kws.firmware.operands import Call, Operands
+from rena_kws.firmware.operands import ByRows, Call, Operands
 from rena_kws.firmware.quantize import (
     INT8_MAX,
     INT8_MIN,
@@ -23,6 +24,7 @@ from rena_kws.firmware.quantize import (
     tanh,
 )
 from rena_kws.firmware.requantize import MAX_RIGHT_SHIFT
+from rena_kws.firmware.window import Window
 
 ADD_LEFT_SHIFT = 20
 """Bits by which the reference raises both operands of a sum before it scales them; KWS_ADD_LEFT_SHIFT."""
@@ -61,7 +63,20 @@ def _arithmetic(op: Operands, function: str) -> tuple[Call, ...]:
         function = "add_portable"
     operands = (first.index, second.index, out.index)
     in_place = operands[:2] if first.elements == second.elements else operands[:1]
-    return (Call("arithmetic", function, "arithmetic", fields, operands, in_place=in_place),)
+    call = Call("arithmetic", function, "arithmetic", fields, operands, in_place=in_place)
+    return (replace(call, by_rows=_sum_by_rows(call, first, second)),)
+
+
+def _sum_by_rows(call: Call, first: Tensor, second: Tensor) -> ByRows | None:
+    """Two images of one shape, by rows; None for anything else."""
+    if len(first.shape) != 4 or first.shape[0] != 1 or second.shape != first.shape:
+        return None
+    size = first.shape[1], first.shape[2]
+    row = first.shape[2] * first.shape[3]
+    window = Window((1, 1), (1, 1), (1, 1), size, size, (0, 0))
+    length = f"band->output_height * {row}"
+    banded = replace(call, members={"length": length, "second_length": length})
+    return ByRows(window, lambda _: banded)
 
 
 def _broadcast_order(op: Operands, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from rena_kws.firmware.operands import Call, Operands
+from rena_kws.firmware.operands import ByRows, Call, Operands
 from rena_kws.firmware.quantize import activation_range, quantize_multiplier
 from rena_kws.firmware.weights import (
     DENSE_ROWS,
@@ -47,53 +51,100 @@ def conv_2d(op: Operands) -> tuple[Call, ...]:
     factors = channel_factors(x, weights, out)
     dense = dense_of(op, x, weights, out, factors, blocks=not in_rows or rows >= DENSE_ROWS)
     if in_rows:
-        return (_dense_call(dense, operands, rows),)
-    depth_bytes = dense.fields["depth"]
-    padded_height, padded_width = _padded_image(window)
-    padded_bytes = padded_height * padded_width * input_channels
-    if window.pad == (0, 0) or padded_bytes > PADDED_IMAGE_BYTES:
-        padded_height = padded_width = padded_bytes = 0
-    ring_blocks = _ring_blocks(window, input_channels, channels)
+        by_rows = ByRows(window, partial(_dense_by_rows, dense, operands))
+        can_go_by_rows = batches == 1 and window.reach == (1, 1)
+        return (replace(_dense_call(dense, operands, rows), by_rows=by_rows if can_go_by_rows else None),)
     fields = {
         "dense": dense.fields,
         "batches": batches,
         "input_channels": input_channels,
         "input_zero_point": x.zero_point,
         "window": window.fields(),
-        "padded_height": padded_height,
-        "padded_width": padded_width,
-        "ring_blocks": ring_blocks,
     }
-    fields_bytes = -(-DENSE_ROWS * depth_bytes // 4) * 4
-    ring_bytes = ring_blocks * DENSE_ROWS * channels
-    scratch_bytes = fields_bytes + dense_scratch_bytes(dense, DENSE_ROWS)
-    scratch_bytes += ring_bytes + padded_bytes
-    in_place = operands[:1] if ring_blocks else ()
-    family, function = dense.sized("conv2d"), dense.sized(kernel_for("conv2d", dense.fields["output"]))
-    relied_on = (dense.folded_shift, dense.weights)
-    return (Call(family, function, "conv2d", fields, operands, (), scratch_bytes, in_place, *relied_on),)
+    call = _conv_call(dense, operands, fields, [window], _ring_blocks(window, input_channels, channels))
+    by_rows = ByRows(window, lambda bands: _conv_call(dense, operands, fields, bands))
+    return (replace(call, by_rows=by_rows if batches == 1 else None),)
+
+
+def _conv_call(
+    dense: Dense,
+    operands: tuple[int, ...],
+    fields: Mapping[str, Any],
+    windows: Sequence[Window],
+    ring_blocks: int | None = None,
+) -> Call:
+    """For any one of `windows`. `ring_blocks`: what `_ring_blocks` says."""
+    members = {"window": "*band"}
+    images = [_padded_image(window) for window in windows]
+    padded_height, padded_width = max(height for height, _ in images), images[0][1]
+    padded_bytes = padded_height * padded_width * fields["input_channels"]
+    if all(window.pad == (0, 0) for window in windows) or padded_bytes > PADDED_IMAGE_BYTES:
+        padded_height = padded_width = padded_bytes = 0
+    else:
+        members["padded_height"] = f"(band->output_height - 1) * {windows[0].stride[0]} + {windows[0].reach[0]}"
+        ring_blocks = ring_blocks and 0  # all of the image is copied before the first output
+    padded = {"padded_height": padded_height, "padded_width": padded_width, "ring_blocks": ring_blocks or 0}
+    fields_bytes = -(-DENSE_ROWS * dense.fields["depth"] // 4) * 4
+    ring_bytes = (ring_blocks or 0) * DENSE_ROWS * dense.fields["channels"]
+    return Call(
+        family=dense.sized("conv2d"),
+        function=dense.sized(kernel_for("conv2d", dense.fields["output"])),
+        struct="conv2d",
+        fields={**fields, **padded},
+        operands=operands,
+        scratch_bytes=fields_bytes + dense_scratch_bytes(dense, DENSE_ROWS) + ring_bytes + padded_bytes,
+        in_place=() if ring_blocks is None else operands[:1],
+        folded_shift=dense.folded_shift,
+        weights=dense.weights,
+        members=members,
+    )
 
 
 def _dense_call(dense: Dense, operands: tuple[int, ...], rows: int) -> Call:
     fields = dense.fields
-    function = dense.sized(kernel_for("dense" if rows >= DENSE_ROWS else "dense_few", fields["output"]))
-    scratch_bytes = dense_scratch_bytes(dense, rows)
     # Rows are copied to the scratch memory before their outputs are written, which are no longer than they.
     in_place = operands[:1] if rows >= DENSE_ROWS and fields["channels"] <= fields["depth"] else ()
-    relied_on = (dense.folded_shift, dense.weights)
-    return Call(dense.sized("dense"), function, "dense", fields, operands, (rows,), scratch_bytes, in_place, *relied_on)
+    return Call(
+        family=dense.sized("dense"),
+        function=dense.sized(kernel_for("dense" if rows >= DENSE_ROWS else "dense_few", fields["output"])),
+        struct="dense",
+        fields=fields,
+        operands=operands,
+        arguments=(rows,),
+        scratch_bytes=dense_scratch_bytes(dense, rows),
+        in_place=in_place,
+        folded_shift=dense.folded_shift,
+        weights=dense.weights,
+    )
 
 
-def _ring_blocks(window: Window, input_channels: int, channels: int) -> int:
-    """Blocks of outputs that have to wait before they may overwrite the input, 0 where they never may.
+def _dense_by_rows(dense: Dense, operands: tuple[int, ...], bands: Sequence[Window]) -> Call:
+    call = _dense_call(dense, operands, max(math.prod(band.output) for band in bands))
+    return replace(call, arguments=("band->output_height * band->output_width",))
 
-    Output pixel p takes the place of input pixel p or of one before it, which output p + pad_top · width + pad_left is
-    the last to read.
+
+def _ring_blocks(window: Window, input_channels: int, channels: int) -> int | None:
+    """Blocks of outputs that have to wait before they may overwrite the input, None where they never may.
+
+    A block takes its place when the fields of the last one in the ring, or without a ring its own, have been read.
     """
-    if window.stride != (1, 1) or window.output != window.image or channels > input_channels:
-        return 0
-    last_reader = DENSE_ROWS - 1 + window.pad[0] * window.output[1] + window.pad[1]
-    return -(-last_reader // DENSE_ROWS) + 1
+    if math.prod(window.output) * channels > math.prod(window.image) * input_channels:
+        return None
+    height, width = window.output
+    starts = [
+        (window.first_read(y) * window.image[1] + max(0, x * window.stride[1] - window.pad[1])) * input_channels
+        for y in range(height)
+        for x in range(width)
+    ]
+    # The first byte that the fields from one on read: within a row they may begin before those of the next.
+    needed = list(itertools.accumulate(reversed(starts), min))[::-1]
+    blocks = -(-len(starts) // DENSE_ROWS)
+    waiting = 0
+    for block in range(blocks):
+        end = (block + 1) * DENSE_ROWS * channels
+        while (block + waiting + 1) * DENSE_ROWS < len(starts) and needed[(block + waiting + 1) * DENSE_ROWS] < end:
+            waiting += 1
+    return waiting
 
 
 def _padded_image(window: Window) -> tuple[int, int]:
@@ -121,7 +172,6 @@ def depthwise_conv_2d(op: Operands) -> tuple[Call, ...]:
     factors = channel_factors(x, weights, out)
     rows = np.asarray(weights.data).reshape(-1, channels).T
     result = requantization_of(op, x, out, bias_of(op, channels), rows, factors)
-    lines, width = _planes(window)
     fields = {
         "weights": np.ascontiguousarray(rows),
         "records": channel_pairs(result.records),
@@ -130,16 +180,32 @@ def depthwise_conv_2d(op: Operands) -> tuple[Call, ...]:
         "input_zero_point": x.zero_point,
         "channel_multiplier": channels // input_channels,
         "window": window.fields(),
-        "plane_lines": lines,
-        "plane_width": width,
         "output": result.fields,
     }
-    words = DEPTHWISE_PLANES * lines * width + 2 * ((kernel_height + 2) // 2) * kernel_width
     fast = window.dilation == (1, 1) and window.stride[0] <= 2
     function = kernel_for("depthwise", result.fields, fast)
     in_place = (x.index,) if channels == input_channels and out.elements <= x.elements else ()
     operands = (x.index, out.index)
-    return (Call("depthwise", function, "depthwise", fields, operands, (), 4 * words, in_place, result.folded_shift),)
+
+    def call(windows: Sequence[Window]) -> Call:
+        lines = max(_planes(each)[0] for each in windows)
+        width = _planes(window)[1]
+        planes = {"plane_lines": lines, "plane_width": width}
+        words = DEPTHWISE_PLANES * lines * width + 2 * ((kernel_height + 2) // 2) * kernel_width
+        return Call(
+            family="depthwise",
+            function=function,
+            struct="depthwise",
+            fields={**fields, **planes},
+            operands=operands,
+            scratch_bytes=4 * words,
+            in_place=in_place,
+            folded_shift=result.folded_shift,
+            members={"window": "*band"},
+        )
+
+    by_rows = ByRows(window, call) if batches == 1 else None
+    return (replace(call([window]), by_rows=by_rows),)
 
 
 def _planes(window: Window) -> tuple[int, int]:
@@ -179,7 +245,12 @@ def _pool(op: Operands, function: str) -> tuple[Call, ...]:
         "output_min": low,
         "output_max": high,
     }
-    return (Call("pool", function, "pool", fields, (x.index, out.index)),)
+    # Without padding a window begins where its output goes, or after it.
+    in_place = (x.index,) if window.pad == (0, 0) else ()
+    members = {"window": "*band"}
+    call = Call("pool", function, "pool", fields, (x.index, out.index), in_place=in_place, members=members)
+    by_rows = ByRows(window, lambda _: call) if batches == 1 else None
+    return (replace(call, by_rows=by_rows),)
 
 
 def average_pool_2d(op: Operands) -> tuple[Call, ...]:

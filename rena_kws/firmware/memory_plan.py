@@ -2,7 +2,8 @@
 
 Time is counted in operators. A tensor lives from the operator that writes it to the last that reads it; inputs live
 from before the first, outputs until after the last. Operators that only change the shape share their input's storage,
-and so do those whose kernel can write its output over an input that nobody reads afterwards.
+and so do those whose kernel can write its output over an input that nobody reads afterwards. A storage that shrinks on
+the way, as under a pooling layer in place, gives back what it no longer holds.
 Finding the smallest arena is NP-hard, so the plan is the best of a few greedy orders, each placing a block into the
 first gap it fits (greedy by size is what TensorFlow Lite does, arXiv 2001.03288, recalled).
 """
@@ -10,7 +11,7 @@ first gap it fits (greedy by size is what TensorFlow Lite does, arXiv 2001.03288
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rena_kws.firmware.graph import Graph
 from rena_kws.firmware.operands import Call
@@ -37,16 +38,18 @@ class Block:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """`tensors`: tensor index → block, equal for tensors that share storage; `scratch`: operator index → block.
+    """`tensors`: tensor index → block; `scratch`: operator index → block.
 
     `storage` names for every tensor the one whose storage it uses: itself, unless an operator made it that only changes
-    the shape, or one that works in place.
+    the shape, or one that works in place. `storages`: the bytes that each of these holds over time, as blocks one after
+    the other at one offset.
     Constants have no block.
     """
 
     tensors: Mapping[int, Block]
     scratch: Mapping[int, Block]
     storage: Mapping[int, int]
+    storages: Mapping[int, tuple[Block, ...]]
     arena_bytes: int
 
 
@@ -67,25 +70,29 @@ def plan(
     `in_place`: operator index → the input tensors that its output may overwrite, the preferred first.
     """
     storage = _storage(graph, in_place or {})
-    lifetimes = _lifetimes(graph, storage)
-    scratch = {op: Block(_aligned(size), op, op) for op, size in (scratch_bytes or {}).items() if size > 0}
-    blocks = _place([*lifetimes.values(), *scratch.values()])
-    placed = dict(zip(lifetimes, blocks, strict=False))
+    lifetimes = _lifetimes(graph)
+    sharers: dict[int, list[Block]] = {}
+    for index, block in lifetimes.items():
+        sharers.setdefault(storage[index], []).append(block)
+    scratch = {op: Block(aligned(size), op, op) for op, size in (scratch_bytes or {}).items() if size > 0}
+    placed = _place([*map(_over_time, sharers.values()), *((block,) for block in scratch.values())])
+    storages = dict(zip(sharers, placed, strict=False))
     return MemoryPlan(
-        tensors={index: placed[root] for index, root in storage.items() if root in placed},
-        scratch=dict(zip(scratch, blocks[len(lifetimes) :], strict=True)),
+        tensors={i: replace(block, offset=storages[storage[i]][0].offset) for i, block in lifetimes.items()},
+        scratch={op: blocks[0] for op, blocks in zip(scratch, placed[len(sharers) :], strict=True)},
         storage=storage,
-        arena_bytes=max((block.offset + block.size_bytes for block in blocks), default=0),
+        storages=storages,
+        arena_bytes=max((block.offset + block.size_bytes for blocks in placed for block in blocks), default=0),
     )
 
 
-def lower_bound_bytes(blocks: list[Block]) -> int:
+def lower_bound_bytes(blocks: Sequence[Block]) -> int:
     """The most bytes that are alive at once: no plan can be smaller."""
     times = {block.first for block in blocks}
     return max((sum(b.size_bytes for b in blocks if b.first <= time <= b.last) for time in times), default=0)
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
@@ -113,56 +120,67 @@ def _last_read(graph: Graph) -> dict[int, int]:
     return reads | dict.fromkeys(graph.outputs, len(graph.ops))
 
 
-def _lifetimes(graph: Graph, storage: Mapping[int, int]) -> dict[int, Block]:
-    """Storage → block without a place, in order of first use."""
-    first: dict[int, int] = {storage[index]: -1 for index in graph.inputs}
-    last: dict[int, int] = dict(first)
-    for op in graph.ops:
-        for index in op.outputs:
-            first.setdefault(storage[index], op.index)
-            last[storage[index]] = op.index
-        for index in op.inputs:
-            if index >= 0 and storage[index] in first:
-                last[storage[index]] = op.index
-    for index in graph.outputs:
-        last[storage[index]] = len(graph.ops)
-    constant = {tensor.index for tensor in graph.tensors if tensor.data is not None}
-    return {
-        root: Block(_aligned(graph.tensors[root].size_bytes), first[root], last[root])
-        for root in first
-        if root not in constant
-    }
+def _lifetimes(graph: Graph) -> dict[int, Block]:
+    """Computed tensor → block without a place, in order of first use."""
+    first = dict.fromkeys(graph.inputs, -1) | {index: op.index for op in graph.ops for index in op.outputs}
+    last = first | {index: time for index, time in _last_read(graph).items() if index in first}
+    return {index: Block(aligned(graph.tensors[index].size_bytes), first[index], last[index]) for index in first}
 
 
-def _place(blocks: list[Block]) -> list[Block]:
-    """The blocks with offsets, in the order given."""
+def _over_time(sharers: Sequence[Block]) -> tuple[Block, ...]:
+    """What tensors in one storage need of it: blocks one after the other, each as large as the largest alive."""
+    found: list[Block] = []
+    for time in range(min(block.first for block in sharers), max(block.last for block in sharers) + 1):
+        size = max((block.size_bytes for block in sharers if block.first <= time <= block.last), default=0)
+        if found and found[-1].size_bytes == size:
+            found[-1] = replace(found[-1], last=time)
+        else:
+            found.append(Block(size, time, time))
+    return tuple(found)
 
-    def crowding(block: Block) -> int:
-        """Bytes alive at the block's busiest moment."""
-        return max(
-            sum(b.size_bytes for b in blocks if b.first <= time <= b.last)
-            for time in range(block.first, block.last + 1)
-        )
 
-    orders: list[Callable[[Block], tuple[int, ...]]] = [
-        lambda block: (-block.size_bytes, block.first),
-        lambda block: (-crowding(block), -block.size_bytes, block.first),
-        lambda block: (block.first - block.last, -block.size_bytes, block.first),
-        lambda block: (block.first, -block.size_bytes),
+_Blocks = tuple[Block, ...]
+"""Blocks one after the other in time, which have one offset."""
+
+
+def _place(storages: Sequence[_Blocks]) -> list[_Blocks]:
+    """The storages with offsets, in the order given."""
+    everything = [block for blocks in storages for block in blocks]
+
+    def crowding(blocks: _Blocks) -> int:
+        """Bytes alive at the storage's busiest moment."""
+        times = range(blocks[0].first, blocks[-1].last + 1)
+        return max(sum(b.size_bytes for b in everything if b.first <= time <= b.last) for time in times)
+
+    def largest(blocks: _Blocks) -> int:
+        return max(block.size_bytes for block in blocks)
+
+    orders: list[Callable[[_Blocks], tuple[int, ...]]] = [
+        lambda blocks: (-largest(blocks), blocks[0].first),
+        lambda blocks: (-crowding(blocks), -largest(blocks), blocks[0].first),
+        lambda blocks: (blocks[0].first - blocks[-1].last, -largest(blocks), blocks[0].first),
+        lambda blocks: (blocks[0].first, -largest(blocks)),
     ]
-    candidates = (_place_in_order(blocks, sorted(range(len(blocks)), key=lambda i: key(blocks[i]))) for key in orders)
-    return min(candidates, key=lambda placed: max((b.offset + b.size_bytes for b in placed), default=0))
+    numbers = range(len(storages))
+    candidates = (_place_in_order(storages, sorted(numbers, key=lambda i: key(storages[i]))) for key in orders)
+    return min(candidates, key=lambda placed: max((b.offset + b.size_bytes for s in placed for b in s), default=0))
 
 
-def _place_in_order(blocks: list[Block], order: list[int]) -> list[Block]:
-    placed: dict[int, Block] = {}
+def _place_in_order(storages: Sequence[_Blocks], order: Sequence[int]) -> list[_Blocks]:
+    placed: dict[int, _Blocks] = {}
     for index in order:
-        block = blocks[index]
-        neighbours = sorted((b for b in placed.values() if b.lives_with(block)), key=lambda b: b.offset)
+        # Where a block may not begin: less than its size before one that lives with it, or inside of that one.
+        forbidden = sorted(
+            (other.offset - block.size_bytes, other.offset + other.size_bytes)
+            for blocks in placed.values()
+            for other in blocks
+            for block in storages[index]
+            if block.lives_with(other)
+        )
         offset = 0
-        for neighbour in neighbours:
-            if offset + block.size_bytes <= neighbour.offset:
+        for low, high in forbidden:
+            if offset <= low:
                 break
-            offset = max(offset, neighbour.offset + neighbour.size_bytes)
-        placed[index] = Block(block.size_bytes, block.first, block.last, offset)
-    return [placed[index] for index in range(len(blocks))]
+            offset = max(offset, high)
+        placed[index] = tuple(replace(block, offset=offset) for block in storages[index])
+    return [placed[index] for index in range(len(storages))]

@@ -5,8 +5,8 @@ Every question is answered or is a `ModelError` that names operator and tensor, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rena_kws.errors import ModelError
 from rena_kws.firmware.graph import Graph, Op, Tensor
 from rena_kws.firmware.packing import Packing, Stored
+from rena_kws.firmware.window import Window
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 
@@ -31,11 +32,13 @@ class Records:
 class Call:
     """One kernel call: `kws_{function}` of the file pair `kws_{family}`, with a constant `kws_{struct}_params`.
 
-    `fields` are the struct's members: integers, lists of integers, NumPy arrays or `Records` (emitted as constants of
-    their own) or a mapping for a nested struct. The C arguments are the parameters, `arguments` as literals, the
-    addresses of the tensors `operands`, and scratch memory unless `scratch_bytes` is None (null where it is 0). The
-    kernel may write its output over the operands `in_place`, the preferred first. `folded_shift` is the
-    KWS_FOLDED_SHIFT that the call relies on, if it does; `weights` are those of a dense layer.
+    `fields` are the struct's members: integers, C expressions, lists of integers, NumPy arrays or `Records` (emitted as
+    constants of their own) or a mapping for a nested struct. The C arguments are the parameters, `arguments` as they
+    are, the addresses of the tensors `operands`, and scratch memory unless `scratch_bytes` is None (null where it is
+    0). The kernel may write its output over the operands `in_place`, the preferred first. `folded_shift` is the
+    KWS_FOLDED_SHIFT that the call relies on, if it does; `weights` are those of a dense layer. `by_rows`: how it can
+    compute a part of its output. `stages`: the calls that this one makes, by bands of rows. `members`: of a stage's
+    call, the members of its parameters that differ from band to band.
     """
 
     family: str
@@ -43,11 +46,43 @@ class Call:
     struct: str
     fields: Mapping[str, Any]
     operands: tuple[int, ...]
-    arguments: tuple[int, ...] = ()
+    arguments: tuple[int | str, ...] = ()
     scratch_bytes: int | None = None
     in_place: tuple[int, ...] = ()
     folded_shift: int | None = None
     weights: Stored | None = None
+    by_rows: ByRows | None = None
+    stages: tuple[Stage, ...] = ()
+    members: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ByRows:
+    """A call that can compute its output by bands of rows, from the rows of its input that these read.
+
+    `window` places the whole; `call` is the call that can do any of the bands (each a `Window.band`) that it is given.
+    Its `arguments` and `members` are C expressions of `band`, the address of the band's kws_window.
+    """
+
+    window: Window
+    call: Callable[[Sequence[Window]], Call]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of several calls that run together by bands of rows: a kws_rows_stage.
+
+    `call`: what suits all of its bands; `chained`: the operand that the stage before it computes, or that the first one
+    reads by rows. Offsets are bytes of the scratch memory.
+    """
+
+    call: Call
+    by_rows: ByRows
+    chained: int
+    input_row_bytes: int
+    output_row_bytes: int
+    rows_offset: int
+    scratch_offset: int
 
 
 class Operands:

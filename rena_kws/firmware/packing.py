@@ -47,7 +47,7 @@ MAX_DEPTH = 1 << 16
 # Emulated on the M4 with -Os. Cycles a MAC by encoding, for blocks of rows and for single rows; plain, about:
 _PLAIN_CYCLES = 1.25
 _EXTRA_CYCLES = {("2bit", True): 0.15, ("4bit", True): 0.14, ("2bit", False): 0.38, ("4bit", False): 0.34}
-_UNPACKING_CYCLES = 6  # a weight
+UNPACKING_CYCLES = 6  # a weight
 
 # Bytes of code: the dense kernel for blocks of rows and for single rows, and what a convolution has around it.
 _DENSE_BYTES = {("", True): 3300, ("", False): 1450, ("2bit", True): 3750, ("2bit", False): 1700}
@@ -84,7 +84,7 @@ def best_packing(
     """
     options = [(name, in_steps(matrix, STEP_BITS[name]), _EXTRA_CYCLES[name, blocks] * rows) for name in packing.steps]
     if unpacked_bytes <= packing.most_unpacked_bytes:
-        options.append((LEVELS, in_levels(matrix), _UNPACKING_CYCLES))
+        options.append((LEVELS, in_levels(matrix), UNPACKING_CYCLES))
     for encoding, values, extra_a_weight in options if packing.optimize != "speed" else ():
         if values is None or values.nbytes >= plain.nbytes:
             continue

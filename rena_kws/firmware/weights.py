@@ -96,7 +96,7 @@ def dense_flash_bytes(calls: Iterable[Call]) -> int:
         if call.weights is not None:
             total += call.weights.values.nbytes
             convolution = call.struct == "conv2d"
-            blocks = convolution or call.arguments[0] >= DENSE_ROWS
+            blocks = convolution or int(call.arguments[0]) >= DENSE_ROWS
             for part, size in code_bytes(call.weights.encoding, blocks, convolution).items():
                 parts[part] = max(size, parts.get(part, 0))
     return total + sum(parts.values())

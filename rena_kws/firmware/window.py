@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from rena_kws.firmware.graph import Tensor
-from rena_kws.firmware.operands import Operands
+
+if TYPE_CHECKING:
+    from rena_kws.firmware.operands import Operands
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,30 @@ class Window:
     image: tuple[int, int]
     output: tuple[int, int]
     pad: tuple[int, int]
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Pixels from the first tap to the last, both included."""
+        height, width = ((self.size[i] - 1) * self.dilation[i] + 1 for i in (0, 1))
+        return height, width
+
+    def first_read(self, output_row: int) -> int:
+        """The first row of the image that an output row reads, and with it all after that."""
+        return max(0, output_row * self.stride[0] - self.pad[0])
+
+    def rows_read(self, output_rows: int) -> int:
+        """How many rows of the image, from its first on, hold all that the first `output_rows` rows read."""
+        return min(self.image[0], (output_rows - 1) * self.stride[0] - self.pad[0] + self.reach[0])
+
+    def band(self, first: int, end: int) -> Window:
+        """The window that computes the output rows [first, end), over the rows of the image that these read."""
+        top = self.first_read(first)
+        return replace(
+            self,
+            image=(self.rows_read(end) - top, self.image[1]),
+            output=(end - first, self.output[1]),
+            pad=(top - first * self.stride[0] + self.pad[0], self.pad[1]),
+        )
 
     def fields(self) -> dict[str, int]:
         """The members of kws_window."""

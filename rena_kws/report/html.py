@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rena_kws.report import table
+from rena_kws.report import history, table
 from rena_kws.report.arena import arena_picture
 from rena_kws.report.svg import Point, scatter
 from rena_kws.reward import Limit, over_limits, parse_limit
@@ -74,6 +74,8 @@ def render_html(settings: Mapping[str, Any], trials: Sequence[Trial], winner: Ma
         _winner(winner) if winner else '<p class="soft">This run has no winner yet.</p>',
         _plots(trials, limits, winner_id),
         _best(trials, limits, winner_id),
+        _history(trials, limits),
+        _family(trials, winner_id),
         _spent(trials),
         _network(winner),
         _layers(winner),
@@ -156,6 +158,28 @@ def _best(trials: Sequence[Trial], limits: Sequence[Limit], winner_id: str | Non
     return "<h2>Best candidates within the limits</h2>" + _table(
         table.headings(columns), table.table_rows(best, columns), marked
     )
+
+
+def _history(trials: Sequence[Trial], limits: Sequence[Limit]) -> str:
+    figures = "".join(f"<figure>{picture}</figure>" for picture in history.pictures(trials, limits))
+    return f'<h2>How the search went</h2><div class="plots">{figures}</div>' if figures else ""
+
+
+def _family(trials: Sequence[Trial], winner_id: str | None) -> str:
+    line = history.family(trials, winner_id)
+    if len(line) < 2:
+        return ""
+    rows = [
+        [
+            str(step.trial.number),
+            step.done,
+            _percent(step.trial.evaluation.accuracy),
+            *(_number(step.trial.evaluation.resources.get(key), unit, int(unit == "ms")) for _, key, unit in PLOTS),
+        ]
+        for step in line
+    ]
+    heads = ["trial", "edit", "accuracy", *(quantity for quantity, _, _ in PLOTS)]
+    return "<h2>The winner's family</h2>" + _table(heads, rows, left=(1,))
 
 
 def _spent(trials: Sequence[Trial]) -> str:

@@ -66,7 +66,7 @@ def scatter(points: Sequence[Point], quantity: str, unit: str, limit: float | No
     x = Scale(0.0, max(dearest, limit or 0.0) if limit_in_view else dearest, LEFT, WIDTH - RIGHT)
     accuracies = [100 * point.accuracy for point in points]
     y = Scale(min(accuracies), max(accuracies), HEIGHT - BOTTOM, TOP)
-    parts = [head, *_axes(x, y, f"{quantity} [{unit}]")]
+    parts = [head, *axes(x, y, f"{quantity} [{unit}]", "accuracy, int8, validation [%]")]
     if limit is not None:
         parts += _limit(limit, unit, x, limit_in_view)
     return "".join([*parts, *_marks(points, x, y), "</svg>"])
@@ -97,7 +97,8 @@ class Scale:
         return f"{tick:,.{decimals}f}"
 
 
-def _axes(x: Scale, y: Scale, x_name: str) -> list[str]:
+def axes(x: Scale, y: Scale, x_name: str, y_name: str) -> list[str]:
+    """Grid, ticks and names of both axes, as parts of an SVG."""
     floor, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = []
     for tick in y.ticks:
@@ -111,7 +112,7 @@ def _axes(x: Scale, y: Scale, x_name: str) -> list[str]:
     parts.append(
         f'<text class="name" x="{(LEFT + right) / 2}" y="{HEIGHT - 12}" text-anchor="middle">{escape(x_name)}</text>'
         f'<text class="name" transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">'
-        "accuracy, int8, validation [%]</text>"
+        f"{escape(y_name)}</text>"
     )
     return parts
 

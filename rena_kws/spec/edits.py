@@ -123,8 +123,8 @@ def _check_number(architecture: Architecture, number: int) -> None:
 
 def _reread(layer: Layer, renamed: dict[int, int]) -> Layer:
     """The layer with sources renamed, in the canonical order (the latest first, each once)."""
-    sources = {renamed.get(source, source) for source in layer.sources}
-    return replace(layer, sources=tuple(sorted(sources, reverse=True)))
+    sources = tuple(sorted({renamed.get(source, source) for source in layer.sources}, reverse=True))
+    return layer if sources == layer.sources else replace(layer, sources=sources)
 
 
 def _prune(layers: list[Layer], output: int) -> list[Layer]:

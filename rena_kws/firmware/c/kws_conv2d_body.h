@@ -234,7 +234,8 @@ static inline void convolve_batches(const kws_conv2d_params *params, const int8_
     const int32_t depth = params->dense.depth;
     int8_t *const ring = scratch + fields_bytes(params) + KWS_DENSE_ROWS * 2 * kws_units(depth) * KWS_UNIT;
     int8_t *const padded = ring + params->ring_blocks * KWS_DENSE_ROWS * params->dense.channels;
-    const int in_place = input == output; /* later images of a batch may lie apart, and still over one another */
+    /* Later images of a batch may lie apart, and still over one another. */
+    const int waits = input == output && params->ring_blocks;
     kws_conv2d_params inner = *params;
     if (params->padded_height) {
         inner.window.input_height = params->padded_height;
@@ -242,7 +243,7 @@ static inline void convolve_batches(const kws_conv2d_params *params, const int8_
         inner.window.pad_top = inner.window.pad_left = 0;
     }
     for (int32_t batch = 0; batch < params->batches; batch++) {
-        sink to = new_sink(params, output, in_place ? ring : 0);
+        sink to = new_sink(params, output, waits ? ring : 0);
         const int8_t *image = input;
         int32_t pixel = 0;
         if (params->padded_height) {

@@ -17,7 +17,8 @@ typedef struct {
     int32_t output_max;     /* output units, from the activation */
 } kws_pool_params;
 
-/* input and output must not overlap; their scale and zero point are the same. */
+/* Scale and zero point of input and output are the same. The output may be the input itself where window.pad_top and
+ * window.pad_left are 0, and must not overlap it otherwise. */
 void kws_average_pool(const kws_pool_params *params, const int8_t *input, int8_t *output);
 void kws_max_pool(const kws_pool_params *params, const int8_t *input, int8_t *output);
 

@@ -1,0 +1,61 @@
+"""Clips of one dataset mixed into the training split of another: more to train on, nothing else to be scored on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rena_kws.datasets.base import Clip, open_dataset
+from rena_kws.errors import DatasetError, UnknownNameError
+
+
+def arrays(path: Path, labels: tuple[str, ...], level: int) -> str:
+    """A dataset with two clips a label and split, all samples at `level`."""
+    y = np.tile(np.repeat(np.arange(len(labels)), 2), 3)
+    split = np.repeat(("train", "validation", "test"), 2 * len(labels))
+    x = np.full((len(y), 16_000), level, np.int16)
+    np.savez(path, x=x, y=y, labels=np.array(labels), split=split)
+    return f"arrays:{path}"
+
+
+def described(clips: list[Clip]) -> list[tuple[str, int]]:
+    return [(clip.label, round(float(clip.audio[0]) * 32_768)) for clip in clips]
+
+
+def test_training_gains_the_clips_of_shared_labels_and_the_other_splits_none(tmp_path: Path) -> None:
+    main = arrays(tmp_path / "main.npz", ("up", "down"), 1000)
+    more = arrays(tmp_path / "more.npz", ("down", "left"), 2000)
+    mixed = open_dataset(main, {"augment_with": more})
+    assert mixed.labels == ("up", "down")
+    own = [("up", 1000)] * 2 + [("down", 1000)] * 2
+    assert described(list(mixed.split("train"))) == own + [("down", 2000)] * 2
+    assert described(list(mixed.split("validation"))) == own
+    assert described(list(mixed.split("test"))) == own
+    assert mixed.count("test") == 4 and mixed.count("train") >= 6
+
+
+def test_the_fingerprint_tells_what_was_mixed_in(tmp_path: Path) -> None:
+    main = arrays(tmp_path / "main.npz", ("up", "down"), 1000)
+    one, other = (arrays(tmp_path / f"{level}.npz", ("up", "down"), level) for level in (10, 20))
+    prints = [open_dataset(main, options).fingerprint for options in ({}, *({"augment_with": s} for s in (one, other)))]
+    assert len(set(prints)) == 3
+    assert open_dataset(main, {"augment_with": one}).fingerprint == prints[1]
+
+
+def test_synthetic_voices_speak_the_words_of_the_dataset(tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    main = arrays(tmp_path / "main.npz", ("seven", "eight"), 1000)
+    clips = list(open_dataset(main, {"augment_with": "synthetic"}).split("train"))
+    assert {clip.label for clip in clips} == {"seven", "eight"}
+    assert len(clips) == 4 + 2 * 220
+    assert len({clip.speaker for clip in clips}) > 20
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    main = arrays(tmp_path / "main.npz", ("up", "down"), 1000)
+    with pytest.raises(DatasetError, match=r"share a label.*up, down.*left, right"):
+        open_dataset(main, {"augment_with": arrays(tmp_path / "more.npz", ("left", "right"), 1)})
+    with pytest.raises(UnknownNameError, match="synthetic"):
+        open_dataset(main, {"augment_with": "synthetical"})
