@@ -29,6 +29,7 @@ from rena_kws.profilers.base import energy_uj
 from rena_kws.profilers.cortex_m.emulator import Emulator, check
 from rena_kws.profilers.cortex_m.image import Image, read_image
 from rena_kws.profilers.cortex_m.profiler import Chip, memory_cycles_of
+from rena_kws.profilers.cortex_m.records import Counters
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 
 PARTS = ("stream", "features", "network")
@@ -137,6 +138,17 @@ def profile_stream(
         return run(emulator, sound, "single precision" if fpu else "integers")
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Addresses: of arena, stream, the samples of a push and the log of events, and where the stack has to end."""
+
+    arena: int
+    stream: int
+    samples: int
+    log: int
+    bottom: int
+
+
 @dataclass
 class _Listening:
     """One image on one chip."""
@@ -159,35 +171,47 @@ class _Listening:
         if periods < 1:
             raise ModelError(f"a stream is profiled over {first + self.period} samples or more, not {len(sound)}")
         self._load(emulator)
-        arena, stream, samples, log, bottom = self._places(emulator)
-        emulator.write(log, bytes(_LOG.size))
-        self._call(emulator, stream, arena, 0, log)
-        filling = [*range(0, first, hop), first]
+        places = self._places(emulator)
+        emulator.write(places.log, bytes(_LOG.size))
+        self._call(emulator, places.stream, places.arena, 0, places.log)
         events: list[StreamEvent] = []
-        longest = 0
 
         def push(begin: int, end: int) -> int:
-            emulator.write(samples, sound[begin:end].astype("<i2").tobytes())
-            cycles = self._call(emulator, stream, 0, samples, end - begin)
-            count, *event = _LOG.unpack(emulator.read(log, _LOG.size))
+            emulator.write(places.samples, sound[begin:end].astype("<i2").tobytes())
+            cycles = self._call(emulator, places.stream, 0, places.samples, end - begin)
+            count, *event = _LOG.unpack(emulator.read(places.log, _LOG.size))
             if count > len(events):
                 events.append(StreamEvent(*event))
             return cycles
 
-        for begin, end in pairwise(filling):
+        for begin, end in pairwise([*range(0, first, hop), first]):
             push(begin, end)
         start = emulator.counters()  # what comes before the first result is no steady state
-        for begin, end in pairwise(range(first, first + periods * self.period + 1, hop)):
-            longest = max(longest, push(begin, end))
-        spent, hops = emulator.counters(), periods * self.decisions.hops_a_result
+        ends = range(first, first + periods * self.period + 1, hop)
+        longest = max(push(begin, end) for begin, end in pairwise(ends))
+        stack_bytes = emulator.stack_bytes(places.bottom, self.chip.ram_origin + self.chip.ram_bytes)
+        spent = (start, emulator.counters())
+        return self._cost(arithmetic, spent, len(ends) - 1, longest, places, stack_bytes, tuple(events))
+
+    def _cost(
+        self,
+        arithmetic: str,
+        spent: tuple[Counters, Counters],
+        hops: int,
+        longest: int,
+        places: _Places,
+        stack_bytes: int,
+        events: tuple[StreamEvent, ...],
+    ) -> StreamCost:
+        """Of `hops` hops, between two readings of the counters."""
+        before, after = spent
         by_part = {
-            part: (after[0] - before[0]) / hops
-            for part, before, after in zip(PARTS, start.by_owner, spent.by_owner, strict=True)
+            part: (ended[0] - began[0]) / hops
+            for part, began, ended in zip(PARTS, before.by_owner, after.by_owner, strict=True)
         }
-        memory = (memory_cycles_of(spent, self.device) - memory_cycles_of(start, self.device)) / hops
-        stack_bytes = emulator.stack_bytes(bottom, self.chip.ram_origin + self.chip.ram_bytes)
-        stream_bytes, arena_bytes = samples - stream, self._arena_bytes
+        memory = (memory_cycles_of(after, self.device) - memory_cycles_of(before, self.device)) / hops
         load = (sum(by_part.values()) + memory) / (self.chip.clock_hz * self.front_end.hop_ms / 1e3)
+        stream_bytes = places.samples - places.stream
         return StreamCost(
             device=self.device.name,
             arithmetic=arithmetic,
@@ -198,12 +222,12 @@ class _Listening:
             longest_push_ms=1e3 * longest / self.chip.clock_hz,
             load=load,
             power_mw=energy_uj(self.device, load),  # microjoules of each millisecond
-            ram_bytes=self.image.ram_bytes + arena_bytes + stream_bytes + stack_bytes,
+            ram_bytes=self.image.ram_bytes + self._arena_bytes + stream_bytes + stack_bytes,
             stream_bytes=stream_bytes,
-            arena_bytes=arena_bytes,
+            arena_bytes=self._arena_bytes,
             stack_bytes=stack_bytes,
             flash_bytes=self.image.flash_bytes - self._harness_bytes,
-            events=tuple(events),
+            events=events,
         )
 
     @property
@@ -231,8 +255,7 @@ class _Listening:
         ]
         emulator.own(places)
 
-    def _places(self, emulator: Emulator) -> tuple[int, int, int, int, int]:
-        """Addresses of arena, stream, a push's samples and the log of events, and where the stack must end."""
+    def _places(self, emulator: Emulator) -> _Places:
         stream_bytes = emulator.call(f"{self.firmware.name}_listener", 0, 0, 0, 0).value
         arena = _aligned(max(self.image.ram_end, self.chip.ram_origin))
         stream = _aligned(arena + self._arena_bytes)
@@ -245,7 +268,7 @@ class _Listening:
                 f"the stream does not fit {self.device.name}: it needs {bottom - self.chip.ram_origin} bytes of RAM "
                 f"and a stack, there are {self.chip.ram_bytes}"
             )
-        return arena, stream, samples, log, bottom
+        return _Places(arena, stream, samples, log, bottom)
 
     def _call(self, emulator: Emulator, *arguments: int) -> int:
         emulator.set_register("sp", self.chip.ram_origin + self.chip.ram_bytes)

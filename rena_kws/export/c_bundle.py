@@ -250,9 +250,9 @@ def _readme_front_end(name: str, front_end: FrontEndFiles) -> str:
 
 `{name}_features(samples, {name}_input(arena), scratch)` turns {upper}_CLIP_SAMPLES samples at
 {upper}_SAMPLE_RATE_HZ into the network's input, as training did; `scratch` is {upper}_FEATURES_SCRATCH_WORDS words of
-type `{name}_features_word`, yours. `{name}_frame` does one window at a time. It computes in single precision, and in
-integers on an Arm core whose compiler is not told of an FPU; `{upper}_FRONT_END_FIXED` 0 or 1, defined for all files,
-chooses. The figures above are the network's alone.
+type `{name}_features_word`, yours. `{name}_frame_bands` and `{name}_frame_features` do one window at a time, in two
+steps. They compute in single precision, and in integers on an Arm core whose compiler is not told of an FPU;
+`{upper}_FRONT_END_FIXED` 0 or 1, defined for all files, chooses. The figures above are the network's alone.
 """
 
 
