@@ -30,6 +30,19 @@ class BuiltModel:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What a network has learnt: its float weights by the names of its Keras layers."""
+
+    architecture: Architecture
+    weights: Mapping[str, tuple[NDArray[np.float32], ...]]
+
+    @classmethod
+    def of(cls, built: BuiltModel) -> Trained:
+        layers = {layer.name: tuple(layer.get_weights()) for layer in built.keras_model.layers}
+        return cls(built.architecture, {name: weights for name, weights in layers.items() if weights})
+
+
+@dataclass(frozen=True)
 class ConvertedModel:
     """A model file in memory: `format` is "tflite" or "onnx", `data` the file's bytes."""
 

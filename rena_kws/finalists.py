@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 
-from rena_kws.artifacts import Evaluation
+from rena_kws.artifacts import Evaluation, Trained
 from rena_kws.errors import CandidateError, LimitError, WorkerLostError
 from rena_kws.pipeline import Outcome, Task, evaluate
 from rena_kws.spec.architecture import Architecture
@@ -41,11 +41,14 @@ def final_task(task: Task, trial: Trial, clips: int, remaining_s: float | None) 
     return replace(task, training=training, train_clips=clips)
 
 
-def train_finalists(best: Iterable[tuple[Trial, Task]], pool: Executor) -> tuple[Architecture, Outcome]:
-    """Train in parallel; the winner is the best on validation of those that keep every limit on their final profile."""
+def train_finalists(
+    best: Iterable[tuple[Trial, Task]], pool: Executor, trained: Callable[[str], Trained | None]
+) -> tuple[Architecture, Outcome]:
+    """Train in parallel, each from what `trained` says it has learnt; the winner is the best on validation of those
+    that keep every limit on their final profile."""
     futures = [
-        (trial.proposal.architecture, pool.submit(evaluate, trial.proposal.architecture, task, True))
-        for trial, task in best
+        (network, pool.submit(evaluate, network, task, True, trained(network.id)))
+        for network, task in ((trial.proposal.architecture, task) for trial, task in best)
     ]
     outcomes = [(architecture, outcome_of(future)) for architecture, future in futures]
     good = [pair for pair in outcomes if pair[1].evaluation.status == "ok"]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rena_kws.artifacts import BuiltModel, ConvertedModel, Evaluation, Measurement
+from rena_kws.artifacts import BuiltModel, ConvertedModel, Evaluation, Measurement, Trained
 from rena_kws.datasets.base import open_dataset
 from rena_kws.datasets.features import Features, load_features
 from rena_kws.devices import catalogue
@@ -64,7 +64,8 @@ class Task:
 class Outcome:
     """An evaluation with what stands behind it, as far as it came: the int8 model, its profile on the search's device.
 
-    A finalist has its ONNX twin too, and `agreement` of both with Keras on the validation clips, by format.
+    `trained` is what further networks can inherit. A finalist has its ONNX twin too, and `agreement` of both with Keras
+    on the validation clips, by format.
     """
 
     evaluation: Evaluation
@@ -72,10 +73,13 @@ class Outcome:
     measurement: Measurement | None = None
     onnx: ConvertedModel | None = None
     agreement: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    trained: Trained | None = None
 
 
-def evaluate(architecture: Architecture, task: Task, final: bool = False) -> Outcome:
+def evaluate(architecture: Architecture, task: Task, final: bool = False, parent: Trained | None = None) -> Outcome:
     """Evaluate one candidate. A candidate that does not work out is a result, never an exception.
+
+    It begins with the weights of `parent` where there is one, and with fresh ones otherwise.
 
     With `final` the trained model is profiled again and its limits are checked on that profile: some of what a network
     costs does depend on its weights.
@@ -83,7 +87,7 @@ def evaluate(architecture: Architecture, task: Task, final: bool = False) -> Out
     clock = _Stopwatch()
     resources: dict[str, float] = {}
     try:
-        return _evaluate(architecture, task, final, clock, resources)
+        return _evaluate(architecture, task, final, parent, clock, resources)
     except DoesNotFitError as error:
         return Outcome(Evaluation("over_limit", 0.0, None, resources, str(error), clock.seconds))
     except CandidateError as error:
@@ -91,7 +95,12 @@ def evaluate(architecture: Architecture, task: Task, final: bool = False) -> Out
 
 
 def _evaluate(
-    architecture: Architecture, task: Task, final: bool, clock: _Stopwatch, resources: dict[str, float]
+    architecture: Architecture,
+    task: Task,
+    final: bool,
+    parent: Trained | None,
+    clock: _Stopwatch,
+    resources: dict[str, float],
 ) -> Outcome:
     """The flow itself. `resources` is filled on the way, so that a failure later can still tell them."""
     _load_tensorflow()
@@ -99,6 +108,7 @@ def _evaluate(
 
     from rena_kws.convert.evaluate_int8 import accuracy
     from rena_kws.convert.tflite import Int8TfliteConverter
+    from rena_kws.model.inherit import inherit
     from rena_kws.model.keras_model import build, settle
     from rena_kws.train.trainer import train
 
@@ -116,6 +126,8 @@ def _evaluate(
     if refused := _refusal(task, resources):
         return Outcome(Evaluation("over_limit", 0.0, None, resources, refused, clock.seconds), model, measurement)
     with clock("train"):
+        if parent:
+            inherit(built, parent, calibration)
         epochs = min(MAX_EPOCHS, max(1, task.train_clips // len(training.x)))
         train(built, training, validation, replace(task.training, epochs=epochs))
     with clock("convert"):
@@ -134,7 +146,7 @@ def _evaluate(
             onnx, agreement = _to_onnx(built, model, calibration, validation)
     value = reward(score, resources, task.limits)
     evaluation = Evaluation("ok", value, score, resources, "", clock.seconds)
-    return Outcome(evaluation, model, measurement, onnx, agreement)
+    return Outcome(evaluation, model, measurement, onnx, agreement, Trained.of(built))
 
 
 def _to_onnx(

@@ -2,6 +2,7 @@
 
 RUN/run.json        the settings, written once; a folder with other settings is another run's
 RUN/trials.jsonl    every finished trial
+RUN/weights/        what the last networks have learnt
 RUN/winner/         the winner's model.tflite and manifest.json
 RUN/firmware/       the winner as C
 RUN/report.html
@@ -17,6 +18,7 @@ from typing import IO, Any
 from rena_kws.errors import RunFolderError
 from rena_kws.files import replacing
 from rena_kws.store import JournalStore
+from rena_kws.store.weights import WeightStore
 
 SCHEMA_VERSION = 1
 
@@ -37,6 +39,7 @@ class RunFolder:
             self._lock.close()
             raise
         self.store = JournalStore(path / "trials.jsonl")
+        self.weights = WeightStore(path / "weights")
 
     def _settle(self, asked: Mapping[str, Any], resume: bool) -> None:
         """Under the lock: make the folder this run's, or see that it is."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rena_kws import registry
-from rena_kws.artifacts import Evaluation
+from rena_kws.artifacts import Trained
 from rena_kws.cluster import ClusterExecutor
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
@@ -43,6 +43,7 @@ TRIAL_TIMEOUT_S = 1800.0
 class SearchSettings:
     """What a user asks a search for. `minutes` bounds the whole run, `trials` the search proper; None: unbounded.
 
+    A network begins with the weights of the network it was made from, unless `inherit` is False.
     `cluster` is the address of a Dask scheduler, whose workers are used instead of `workers` local processes.
     `trial_clips` and `final_clips` are how many clips a network is shown while it is searched, and as a finalist.
     """
@@ -60,6 +61,7 @@ class SearchSettings:
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     cluster: str | None = None
     front_end: FrontEnd = UNSEEN_VOICES
+    inherit: bool = True
     trial_clips: int = 20_000
     final_clips: int = 250_000
 
@@ -75,6 +77,7 @@ class SearchSettings:
             "controller": self.controller,
             "seed": self.seed,
             "front_end": self.front_end.as_json(),
+            "inherit": self.inherit,
             "trial_clips": self.trial_clips,
         }
 
@@ -122,7 +125,7 @@ def run_search(
     labels = prepare(task)
     pool = pool or WorkerPool(settings.workers, TRIAL_TIMEOUT_S)
     try:
-        return _Search(settings, task, labels, folder.store, pool, clock, watch).run()
+        return _Search(settings, task, labels, folder, pool, clock, watch).run()
     finally:
         if executor is None:
             pool.shutdown(cancel_futures=True)
@@ -144,13 +147,14 @@ class _Search:
         settings: SearchSettings,
         task: Task,
         labels: tuple[str, ...],
-        store: Store,
+        folder: RunFolder,
         pool: Executor,
         clock: _Clock,
         watch: Watcher,
     ) -> None:
         self.settings, self.task, self.labels = settings, task, labels
-        self.store, self.pool, self.clock, self.watch = store, pool, clock, watch
+        self.store, self.weights = folder.store, folder.weights
+        self.pool, self.clock, self.watch = pool, clock, watch
         self.space = SearchSpace()
         self.may_fit = LimitFilter(() if settings.soft else settings.limits)
         self.trials: list[Trial] = []
@@ -189,13 +193,14 @@ class _Search:
         while True:
             while len(running) < self.settings.workers and self._may_start(started):
                 proposal = controller.ask()
-                running[self.pool.submit(evaluate, proposal.architecture, self.task)] = proposal
+                parent = self._trained_ancestor(proposal)
+                running[self.pool.submit(evaluate, proposal.architecture, self.task, False, parent)] = proposal
                 started += 1
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                self._record(controller, running.pop(future), outcome_of(future).evaluation)
+                self._record(controller, running.pop(future), outcome_of(future))
 
     def _may_start(self, started: int) -> bool:
         """Whether one more trial is asked for, and ends before the finalists' time begins."""
@@ -207,8 +212,21 @@ class _Search:
         trained = [t.evaluation.seconds for t in self.trials if t.evaluation.status == "ok"]
         return statistics.median(sum(seconds.values()) for seconds in trained) if trained else 0.0
 
-    def _record(self, controller: Controller, proposal: Proposal, evaluation: Evaluation) -> None:
-        trial = Trial(len(self.trials), proposal, evaluation, self.clock.elapsed_s)
+    def _trained_ancestor(self, proposal: Proposal) -> Trained | None:
+        """What the proposal can inherit: of its parent, or, where that was not trained, of the one before."""
+        parents = {trial.proposal.architecture.id: trial.proposal.parent for trial in self.trials}
+        parent = proposal.parent
+        while parent and not (trained := self._trained(parent)):
+            parent = parents.get(parent)
+        return trained if parent else None
+
+    def _trained(self, architecture_id: str) -> Trained | None:
+        return self.weights.load(architecture_id) if self.settings.inherit else None
+
+    def _record(self, controller: Controller, proposal: Proposal, outcome: Outcome) -> None:
+        if outcome.trained:
+            self.weights.save(outcome.trained)
+        trial = Trial(len(self.trials), proposal, outcome.evaluation, self.clock.elapsed_s)
         self.store.append(trial)
         self._learn(controller, trial)
         good = [t.evaluation.accuracy or 0.0 for t in self.trials if t.evaluation.status == "ok"]
@@ -225,7 +243,7 @@ class _Search:
         self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
         remaining_s, clips = self.clock.remaining_s, self.settings.final_clips
         tasks = [(trial, final_task(self.task, trial, clips, remaining_s)) for trial in best]
-        architecture, outcome = train_finalists(tasks, self.pool)
+        architecture, outcome = train_finalists(tasks, self.pool, self._trained)
         test_accuracy = self.pool.submit(score_on_test, outcome, self.task).result()
         self.watch(Progress("done", self.clock.elapsed_s, None, len(self.trials)))
         return SearchResult(architecture, outcome, test_accuracy, self.labels, self.trials)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement
+from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement, Trained
 from rena_kws.errors import LimitError, RunFolderError, WorkerLostError
 from rena_kws.finalists import score_on_test
 from rena_kws.pipeline import Outcome, evaluate, measure_untrained
@@ -30,6 +30,7 @@ class Answers(Executor):
 
     def __init__(self, lost: frozenset[int] = frozenset(), kill_after: int | None = None) -> None:
         self.evaluated: list[str] = []
+        self.inherited: dict[str, str] = {}
         self._lost, self._kill_after = lost, kill_after
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -37,10 +38,12 @@ class Answers(Executor):
         if fn is score_on_test:
             future.set_result(0.5)
             return future
-        if fn is evaluate and len(args) == 2:
+        if fn is evaluate and not args[2]:  # no finalist
             if len(self.evaluated) == self._kill_after:
                 os.kill(os.getpid(), signal.SIGKILL)
             self.evaluated.append(args[0].id)
+            if args[3]:
+                self.inherited[args[0].id] = args[3].architecture.id
             if len(self.evaluated) - 1 in self._lost:
                 future.set_exception(WorkerLostError("the worker process died"))
                 return future
@@ -53,7 +56,8 @@ class Answers(Executor):
         accuracy = None if fn is measure_untrained else 0.5 + 0.01 * len(architecture.layers)
         measurement = Measurement("cortex-m4", "emulated", resources["latency_ms"], np.zeros((1, 10), np.int8))
         evaluation = Evaluation("ok", accuracy or 0.0, accuracy, resources)
-        return Outcome(evaluation, ConvertedModel("tflite", b""), measurement)
+        trained = Trained(architecture, {"head_softmax": (np.zeros(2, np.float32),)})
+        return Outcome(evaluation, ConvertedModel("tflite", b""), measurement, trained=trained)
 
 
 def settings(**changes: Any) -> SearchSettings:
@@ -192,3 +196,26 @@ def wait_for(condition: Any, timeout_s: float = 240.0) -> Any:
             return found
         time.sleep(0.1)
     raise AssertionError("nothing happened in time")
+
+
+def test_a_network_begins_with_what_its_parent_learnt(tmp_path: Path) -> None:
+    workers = Answers()
+    result = run_search(settings(workers=1), open_run(tmp_path / "run"), executor=workers)
+    proposals = [trial.proposal for trial in result.trials]
+    assert workers.inherited == {proposal.architecture.id: proposal.parent for proposal in proposals if proposal.parent}
+    assert workers.inherited
+    workers = Answers()
+    run_search(settings(inherit=False), open_run(tmp_path / "scratch", inherit=False), executor=workers)
+    assert not workers.inherited
+
+
+def test_where_the_parent_was_not_trained_its_own_parent_is_asked(tmp_path: Path) -> None:
+    workers = Answers(lost=frozenset({2, 3, 4}))
+    result = run_search(settings(workers=1, trials=12), open_run(tmp_path / "run"), executor=workers)
+    by_id = {trial.proposal.architecture.id: trial for trial in result.trials}
+    for trial in result.trials[1:]:
+        ancestor = by_id[trial.proposal.parent]
+        while ancestor.evaluation.status != "ok":
+            ancestor = by_id[ancestor.proposal.parent]
+        found = workers.inherited.get(trial.proposal.architecture.id)
+        assert found == ancestor.proposal.architecture.id

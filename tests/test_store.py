@@ -7,15 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rena_kws.artifacts import Evaluation
+from rena_kws.artifacts import Evaluation, Trained
 from rena_kws.controller.base import Proposal
 from rena_kws.errors import RunFolderError
 from rena_kws.spec.architecture import Architecture, Layer
 from rena_kws.store import JournalStore, MemoryStore, Store, Trial
+from rena_kws.store.weights import WeightStore
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(max_size=12)
@@ -132,3 +134,39 @@ def test_a_disk_that_fills_in_the_middle_of_a_line_costs_that_line_only(tmp_path
     assert store.replay() == [trial(0)]
     store.append(trial(1))
     assert store.replay() == [trial(0), trial(1)]
+
+
+def learnt(channels: int) -> Trained:
+    rng = np.random.default_rng(channels)
+    kernel = rng.normal(size=(3, 3, 1, channels)).astype(np.float32)
+    network = Architecture(2, (Layer("conv2d", (0,), channels=channels),))
+    return Trained(network, {"l1_conv2d": (kernel,), "l1_conv2d_bn": (kernel[0, 0, 0], kernel[1, 1, 0])})
+
+
+def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
+    WeightStore(tmp_path / "weights").save(kept := learnt(5))
+    found = WeightStore(tmp_path / "weights").load(kept.architecture.id)
+    assert found is not None and found.architecture == kept.architecture
+    assert list(found.weights) == list(kept.weights)
+    for name, arrays in kept.weights.items():
+        for array, other in zip(arrays, found.weights[name], strict=True):
+            np.testing.assert_array_equal(array, other)
+
+
+def test_weights_that_nobody_asks_for_are_forgotten_first(tmp_path: Path) -> None:
+    store = WeightStore(tmp_path, most=2)
+    ids = [learnt(channels).architecture.id for channels in (1, 2, 3)]
+    store.save(learnt(1))
+    store.save(learnt(2))
+    assert store.load(ids[0])
+    store.save(learnt(3))
+    assert [store.load(id) is not None for id in ids] == [True, False, True]
+
+
+def test_damaged_weights_are_no_weights(tmp_path: Path) -> None:
+    store = WeightStore(tmp_path)
+    store.save(kept := learnt(4))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:200])
+    assert store.load(kept.architecture.id) is None
+    assert store.load("0" * 16) is None

@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         help=f"time for the whole run (default: {DEFAULT_MINUTES:g}, or none with --trials)",
     )
+    parser.add_argument(
+        "--from-scratch", action="store_true", help="train each network from fresh weights instead of its parent's"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cluster", metavar="tcp://HOST:PORT", help="a Dask scheduler, whose workers evaluate instead")
     parser.add_argument(
@@ -89,6 +92,7 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         trials=arguments.trials,
         minutes=minutes,
         seed=arguments.seed,
+        inherit=not arguments.from_scratch,
         workers=arguments.workers,
         cluster=arguments.cluster,
     )

@@ -12,6 +12,9 @@ from rena_kws.spec.architecture import Architecture, Layer, Shape, add_shape, pr
 
 T = TypeVar("T")
 
+HEAD = "head_softmax"
+"""The name of the layer that tells the classes."""
+
 
 class LayerFactory(Protocol[T]):
     """Makes operations on tensors of type T. All windows pad to "same"; `name` is unique within a network."""
@@ -67,7 +70,7 @@ def assemble(architecture: Architecture, factory: LayerFactory[T]) -> tuple[T, T
     head = tensors[-1]
     if not architecture.is_flat(len(tensors) - 1):
         head = factory.global_average(head, "head_average")
-    return tensors[0], factory.dense(head, architecture.classes, "softmax", "head_softmax")
+    return tensors[0], factory.dense(head, architecture.classes, "softmax", HEAD)
 
 
 def _window(layer: Layer, x: T, factory: LayerFactory[T], name: str) -> T:
