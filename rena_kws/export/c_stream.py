@@ -124,8 +124,9 @@ int main(void)
 """
 
 
-def stream_readme(name: str, stream: StreamFiles, device: str, cost: StreamCost | None) -> str:
-    """`cost`: what the stream costs on `device`, None where it does not run there."""
+def stream_readme(name: str, stream: StreamFiles, example: str, device: str, cost: StreamCost | None) -> str:
+    """`example`: a sentence on the program that shows it. `cost`: what the stream costs on `device`, None where it does
+    not run there."""
     upper = name.upper()
     origin = (
         "were chosen on streams" if stream.chosen else "are defaults; `rena-kws evaluate --stream --save` chooses them"
@@ -142,7 +143,7 @@ def stream_readme(name: str, stream: StreamFiles, device: str, cost: StreamCost 
 {upper}_ARENA_ALIGNMENT, which may serve other purposes between two pushes. Each hop costs a frame of the front end;
 once in {upper}_HOPS_A_RESULT hops the network runs over the last {upper}_CLIP_SAMPLES samples, with the very features
 that `{name}_features` makes of them. Where a word is detected `on_event` is told the label, its smoothed probability
-and the sample. `{name}_example.c` shows a main program around a microphone's interrupt.
+and the sample. {example}
 
 The numbers that decide lie in `{name}_stream_settings.h`; they {origin}.
 
