@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--harness",
         action="store_true",
-        help="with c, arduino, zephyr: also what makes a board with a UART a device to profile on",
+        help="with C: also what makes a board with a UART a device to profile on (c, arduino, zephyr)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -1,7 +1,7 @@
 """A library for Arduino: the sources in `src/`, sketches in `examples/`, and the host test in `extras/`.
 
-The layout is revision 1.5 of Arduino's library specification (arduino.github.io/arduino-cli/latest/library-specification):
-everything in `src` is compiled, so what is no part of every program, the harness, lies beside the sketch that needs it.
+The layout is revision 1.5 of Arduino's library specification (arduino.github.io/arduino-cli, "Library specification").
+Everything in `src` is compiled, so what is no part of every program, the harness, lies beside the sketch that needs it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from rena_kws.export.c_library import LICENCE, CLibrary, c_library, refuse_heade
 from rena_kws.export.c_readme import readme
 from rena_kws.export.manifest import FILE_NAME, Manifest
 
-_HEADERS = ["arduino", "pdm"]
-_DECLARED = re.compile(r"^(?:static inline )?[a-z][\w ]*?\*?(\w+)\([^;{]*\)[;\n]", re.MULTILINE)
+_HEADERS = ("arduino", "pdm")
 
 
 def export_arduino(
@@ -78,30 +77,29 @@ def _keywords(library: CLibrary) -> str:
     text = "\n".join(library.sources.get(file, "") for file in public)
     types = re.findall(rf"^(?:}} |typedef \w+ )({name}_\w+);", text, re.MULTILINE)
     constants = [one for one in re.findall(r"^#define (\w+) ", text, re.MULTILINE) if one.startswith(name.upper())]
-    functions = [one for one in _DECLARED.findall(text) if one.startswith(name) and "_layer_" not in one]
+    functions = re.findall(rf"\b({name}_(?!layer_)\w+)\(", text)
     groups = (("KEYWORD1", types), ("KEYWORD2", functions), ("LITERAL1", constants))
     return "".join(f"{word}\t{kind}\n" for kind, words in groups for word in dict.fromkeys(words))
 
 
 def _readme(library: CLibrary) -> str:
     name = library.name
-    listens = f"\nThen open File > Examples > {name} > {name}_listen." if library.stream.sources else ""
+    listens = f"\nThen open File > Examples > {name} > {name}_listen.\n" if library.stream.sources else ""
     start = f"""
-To install it, put this folder into `libraries` of your sketchbook, under the name `{name}`; or make an archive,
-`python3 -m zipfile -c {name}.zip {name}/` from the folder above, for Sketch > Include Library > Add .ZIP Library.{listens}
-It is for cores of 32 bits.
-"""
+To install it for boards with cores of 32 bits, put this folder, named `{name}`, into `libraries` of your sketchbook; or
+make an archive of it, in the folder above, for Sketch > Include Library > Add .ZIP Library:
+
+    python3 -m zipfile -c {name}.zip {name}/
+{listens}"""
     example = (
-        f"`examples/{name}_listen`\nis a sketch around Arduino's PDM library, with a ring between the microphone's interrupt "
-        "and `loop()`."
+        f"`examples/{name}_listen`\nis a sketch around Arduino's PDM library, with a ring between the microphone's "
+        "interrupt and `loop()`."
     )
     board = f"""
 ## On a board
 
-`examples/{name}_board` answers the serial protocol of MLPerf Tiny over `Serial`. Upload it, close the serial monitor, and
+`examples/{name}_board` answers the serial protocol of MLPerf Tiny over `Serial`. Upload it, close the serial monitor:
 
     rena-kws profile MODEL.tflite --device serial:/dev/ttyACM0
-
-measures on the board.
 """
     return readme(library, start, "`make -C extras/test test`", example) + (board if library.harness else "")

@@ -6,7 +6,7 @@ The sources are those that the profiler compiles, byte for byte. A layout (`c_bu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -42,32 +42,36 @@ COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER I
 OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 """
 
-_STANDARD_HEADERS = [
-    "assert",
-    "complex",
-    "ctype",
-    "errno",
-    "fenv",
-    "float",
-    "inttypes",
-    "iso646",
-    "limits",
-    "locale",
-    "math",
-    "setjmp",
-    "signal",
-    "stdarg",
-    "stdbool",
-    "stddef",
-    "stdint",
-    "stdio",
-    "stdlib",
-    "string",
-    "tgmath",
-    "time",
-    "wchar",
-    "wctype",
-]
+_STANDARD_HEADERS = (
+    *(
+        "assert",
+        "complex",
+        "ctype",
+        "errno",
+        "fenv",
+        "float",
+        "inttypes",
+        "iso646",
+        "limits",
+        "locale",
+        "math",
+        "setjmp",
+    ),
+    *(
+        "signal",
+        "stdarg",
+        "stdbool",
+        "stddef",
+        "stdint",
+        "stdio",
+        "stdlib",
+        "string",
+        "tgmath",
+        "time",
+        "wchar",
+        "wctype",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def c_files(files: Mapping[str, str]) -> list[str]:
     return sorted(file for file in files if file.endswith(".c"))
 
 
-def refuse_headers(name: str, headers: list[str]) -> None:
+def refuse_headers(name: str, headers: Collection[str]) -> None:
     """Raise `ModelError` where NAME.h would be found instead of one of these headers, on any file system."""
     if name.lower() in headers:
         raise ModelError(f"name {name!r}: its header would be taken for <{name.lower()}.h>; give another with --name")

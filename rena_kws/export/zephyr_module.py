@@ -1,7 +1,7 @@
 """A module for Zephyr: sources that an application has with `CONFIG_NAME=y`, applications in `samples/`, the host test.
 
-The layout is that of Zephyr's external modules (docs.zephyrproject.org, "Modules"): `zephyr/module.yml` names the folders of
-CMakeLists.txt and Kconfig, both of which Zephyr's build reads.
+The layout is that of Zephyr's external modules (docs.zephyrproject.org, "Modules"): `zephyr/module.yml` says where
+CMakeLists.txt and Kconfig lie, which Zephyr's build reads.
 """
 
 from __future__ import annotations
@@ -104,12 +104,14 @@ endif()
 
 
 def _kconfig(library: CLibrary) -> str:
-    return f"""config {library.name.upper()}
-	bool "Keyword spotting with {library.name}"
-	help
-	  An int8 network, with its front end and what listens to a stream
-	  where it has them. All memory is the caller's.
-"""
+    lines = (
+        f"config {library.name.upper()}",
+        f'\tbool "Keyword spotting with {library.name}"',
+        "\thelp",
+        "\t  An int8 network, with its front end and what listens to a stream",
+        "\t  where it has them. All memory is the caller's.",
+    )
+    return "\n".join((*lines, ""))
 
 
 def _readme(library: CLibrary) -> str:
@@ -120,8 +122,8 @@ To add it to an application, tell its build where this folder lies, and set `CON
     west build -b BOARD APPLICATION -- -DZEPHYR_EXTRA_MODULES=/path/to/{name}
 
 (the variable is a list, separated by `;`; a line `set(ZEPHYR_EXTRA_MODULES …)` before `find_package(Zephyr)` in the
-application's CMakeLists.txt, or an entry in a west manifest, does as well). With `CONFIG_FPU=y`, where the core has one,
-the front end computes in single precision.
+application's CMakeLists.txt, or an entry in a west manifest, does as well). With `CONFIG_FPU=y`, where the core has
+one, the front end computes in single precision.
 """
     example = """`samples/listen`
 is an application around the DMIC API, for a board whose devicetree has the alias `dmic0` or the label `dmic_dev`, as

@@ -4,6 +4,8 @@
  *
  *     microphone ─► DMIC driver ─► blocks ─► kws_stream_push ─► on_event ─► console
  */
+#include <errno.h>
+
 #include <zephyr/audio/dmic.h>
 #include <zephyr/kernel.h>
 #include <zephyr/sys/printk.h>
