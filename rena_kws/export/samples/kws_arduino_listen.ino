@@ -92,8 +92,8 @@ void loop()
     taken = taken + n;
     const uint32_t now_lost = lost;
     if (now_lost != told) {
-        Serial.print("samples lost, since this takes longer than they do to come: ");
-        Serial.println(now_lost - told);
+        Serial.print(now_lost - told);
+        Serial.println(" samples lost: the network takes longer than they do to come");
         told = now_lost;
     }
 }

@@ -19,7 +19,7 @@
 #define MICROPHONE DT_NODELABEL(dmic_dev)
 #endif
 
-/* The driver fills two blocks at a time, and keeps four for us or so: what comes while the network runs. */
+/* A driver fills two blocks at a time; the others keep the sound that comes while the network runs. */
 #define BLOCK_MS 100
 #define BLOCK_COUNT 6
 #define BLOCK_BYTES (KWS_SAMPLE_RATE_HZ / 1000 * BLOCK_MS * (int)sizeof(int16_t))
@@ -35,7 +35,7 @@ static void on_event(void *user, const kws_event *event)
     static const char *const words[] = KWS_LABELS;
     const uint64_t hundredths = event->position * 100U / KWS_SAMPLE_RATE_HZ;
     const unsigned int seconds = (unsigned int)(hundredths / 100U);
-    const unsigned int percent = (unsigned int)event->score * 100U / KWS_FULL_SCORE;
+    const unsigned int percent = ((unsigned int)event->score * 200U / KWS_FULL_SCORE + 1U) / 2U;
     ARG_UNUSED(user);
     printk("%u.%02u s  %u.%02u  %s\n", seconds, (unsigned int)(hundredths % 100U), percent / 100U, percent % 100U,
            words[event->label]);
