@@ -108,7 +108,8 @@ def test_the_cross_compiler_builds_both_sketches(library: Path, core: str, tool:
         work = tmp_path / sketch
         work.mkdir()
         objects = compile_sketch(library, sketch, work, cc, cpp)
-        bundles.run([*cpp, f"-I{HOST}", "--specs=nosys.specs", HOST / "host.cpp", *objects, "-o", "board.elf"], work)
+        bundles.run([*cpp, f"-I{HOST}", "-c", HOST / "host.cpp"], work)
+        bundles.run([*cc, "--specs=nosys.specs", "host.o", *objects, "-o", "board.elf"], work)  # without libstdc++
 
 
 def test_the_sources_are_those_of_the_c_bundle(library: Path, c_bundle: Path, tool: Tool) -> None:

@@ -1,4 +1,4 @@
-"""The module for Zephyr: CMake builds its applications, with Kconfig as Zephyr reads it; they do what the C bundle does.
+"""The module for Zephyr: CMake builds its applications, with Kconfig as Zephyr reads it; they hear what C bundles do.
 
 Zephyr itself is `zephyr_host`: what the applications use of its build, kernel and drivers, for this computer.
 """

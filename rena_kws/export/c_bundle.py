@@ -25,7 +25,9 @@ def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str,
     """
     library = c_library(model, manifest, name, options)
     example = f"`{name}_example.c` shows a main program around a microphone's interrupt."
-    files = {**library.sources, **library.host_test, **library.stream.example, **library.harness}
+    files = {**library.sources, **library.host_test, **library.harness}
+    if library.stream.sources:
+        files[f"{name}_example.c"] = library.sample("kws_example.c")
     files |= {
         "Makefile": makefile(name, library.c_files) + (_makefile_board(name) if options.harness else ""),
         "CMakeLists.txt": _cmake(name, library.c_files),
