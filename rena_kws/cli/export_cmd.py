@@ -10,7 +10,7 @@ from rena_kws.cli.output import add_optimize, print_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="RUN|MODEL", help="a run's folder, or a .tflite or .onnx file")
-    parser.add_argument("--format", required=True, help="c, arduino (a library), zephyr (a module), tflite or onnx")
+    parser.add_argument("--format", required=True, help="c, arduino, zephyr, tflite or onnx")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
     parser.add_argument(
         "--name", default="kws_model", metavar="PREFIX", help="prefix of every C symbol (default: %(default)s)"
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--harness",
         action="store_true",
-        help="with C: also what makes a board with a UART a device to profile on (c, arduino, zephyr)",
+        help="with c, arduino or zephyr: also what makes a board with a UART a device to profile on",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -82,14 +82,14 @@ int main(void)
 """
 
 
-def makefile(name: str, c_files: Sequence[str], sources: str = ".") -> str:
-    """Builds the library and runs the test. `sources`: the folder of `c_files`, as seen from that of the test."""
+def makefile(name: str, c_files: Sequence[str], sources: str = "") -> str:
+    """Builds the library and runs the test. `sources`: the folder of `c_files`, where that is not the test's own."""
+    found_there = f"CPPFLAGS += -I{sources}\nVPATH = {sources}\n" if sources else ""
+    headers = f"*.h {sources}/*.h" if sources else "*.h"
     return f"""# `make` builds lib{name}.a, `make test` runs the test vectors on this machine.
 CC ?= cc
 CFLAGS ?= -O2 {_WARNINGS}
-CPPFLAGS += -I{sources}
-VPATH = {sources}
-OBJECTS = {" ".join(file[:-2] + ".o" for file in c_files)}
+{found_there}OBJECTS = {" ".join(file[:-2] + ".o" for file in c_files)}
 
 lib{name}.a: $(OBJECTS)
 	$(AR) rcs $@ $^
@@ -101,7 +101,7 @@ test: test.o lib{name}.a
 clean:
 	rm -f *.o *.a test_host board_host
 
-$(OBJECTS) test.o: $(wildcard *.h {sources}/*.h)
+$(OBJECTS) test.o: $(wildcard {headers})
 
 .PHONY: test clean
 """
