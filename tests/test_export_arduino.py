@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,8 +15,9 @@ from flatbuffer_models import small_conv_model
 
 from rena_kws import api
 from rena_kws.cli.main import main
-from rena_kws.errors import ModelError, RenaError
+from rena_kws.errors import ModelError
 from rena_kws.export.manifest import Manifest
+from rena_kws.firmware.emit import generate
 
 HOST = Path(__file__).parent / "arduino_host"
 C_FLAGS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror")
@@ -23,11 +25,11 @@ CPP_FLAGS = ("-std=c++11", "-Wall", "-Wextra", "-Werror", "-pedantic")
 CALLS = "-finstrument-functions"  # that is how time goes by on the board of host.cpp
 SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 M4 = ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16")
-CORES = {
-    "cortex-m0plus": ("-mcpu=cortex-m0plus",),
-    "cortex-m4, hard floats": (*M4, "-mfloat-abi=hard"),
-    "cortex-m4, as the Nano 33 BLE": (*M4, "-mfloat-abi=softfp"),
-}
+CORES = (
+    pytest.param(("-mcpu=cortex-m0plus",), id="cortex-m0plus"),
+    pytest.param((*M4, "-mfloat-abi=hard"), id="cortex-m4, hard floats"),
+    pytest.param((*M4, "-mfloat-abi=softfp"), id="cortex-m4, as the Nano 33 BLE", marks=pytest.mark.slow),
+)
 Tool = Callable[[str], str]
 
 
@@ -81,18 +83,15 @@ def test_the_sketch_hears_what_the_c_bundle_does(
     assert printed == ["listening", *map(line_of, events)]
     lost = bundles.run([board, "1000"], tmp_path, {"SOUND": str(sound)})
     assert "samples lost" in lost, "the network takes five times longer"
+    with pytest.raises(AssertionError, match="3: the microphone does not start"):
+        bundles.run([board, "5000"], tmp_path, {"SOUND": str(tmp_path / "none")})
 
 
 def line_of(event: bundles.Event) -> str:
     return f"{event.position / 16_000:.2f} s  {event.score:.2f}  {beeps.LABELS[event.label]}"
 
 
-def test_a_board_without_a_microphone_says_so(library: Path, tool: Tool, tmp_path: Path) -> None:
-    board = build(library, "ear_listen", tmp_path, "gcc", tool)
-    with pytest.raises(AssertionError, match="3: the microphone does not start"):
-        bundles.run([board, "5000"], tmp_path, {"SOUND": str(tmp_path / "none")})
-
-
+@pytest.mark.slow
 def test_the_harness_answers_as_that_of_the_c_bundle(library: Path, c_bundle: Path, tool: Tool, tmp_path: Path) -> None:
     board = build(library, "ear_board", tmp_path, "gcc", tool)
     answers = bundles.without_times(bundles.run([board], tmp_path, said=bundles.COMMANDS))
@@ -100,8 +99,10 @@ def test_the_harness_answers_as_that_of_the_c_bundle(library: Path, c_bundle: Pa
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_the_cross_compiler_builds_both_sketches(library: Path, core: str, tool: Tool, tmp_path: Path) -> None:
-    flags = (*CORES[core], "-mthumb", "-Os", "-ffunction-sections")
+def test_the_cross_compiler_builds_both_sketches(
+    library: Path, core: Sequence[str], tool: Tool, tmp_path: Path
+) -> None:
+    flags = (*core, "-mthumb", "-Os", "-ffunction-sections")
     cc = [tool("arm-none-eabi-gcc"), *C_FLAGS, *flags]
     cpp = [tool("arm-none-eabi-g++"), *CPP_FLAGS, *flags, "-fno-exceptions", "-fno-rtti"]
     for sketch in ("ear_listen", "ear_board"):
@@ -149,18 +150,19 @@ def test_a_name_that_hides_a_header_is_refused(name: str, tmp_path: Path) -> Non
     assert not (tmp_path / "library").exists()
 
 
-def test_goals_and_formats_are_those_of_the_c_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = beeps.write_model(tmp_path / "model", beeps.DECISIONS)
-    command = ["export", str(model), "--name", "ear", "--optimize", "speed"]
-    for layout in ("arduino", "c"):
-        assert main([*command, "--format", layout, "--out", str(tmp_path / layout)]) == 0
-    assert "library.properties" in (out := capsys.readouterr().out) and "src/" in out
-    text = (tmp_path / "arduino" / "src" / "ear.c").read_text()
-    assert text == (tmp_path / "c" / "ear.c").read_text() and "4bit" not in text
-    assert main([*command, "--format", "arduino", "--out", str(tmp_path / "arduino"), "--json"]) == 0
-    assert '"src/ear.c"' in capsys.readouterr().out
-    with pytest.raises(RenaError, match="did you mean 'arduino'"):
-        api.export(model, "arduno", tmp_path / "o")
+def test_the_command_line_writes_it_for_a_goal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "small.tflite"
+    model.write_bytes(small_conv_model().data)
+    command = ["export", str(model), "--format", "arduino", "--name", "bell", "--optimize", "size"]
+    out = tmp_path / "bell"
+    assert main([*command, "--out", str(out)]) == 0
+    assert "library.properties" in (told := capsys.readouterr().out) and "src/" in told
+    for file, text in generate(small_conv_model(), "bell", "size").sources.items():
+        assert (out / "src" / file).read_text() == text
+    assert main([*command, "--out", str(out), "--json"]) == 0
+    assert "src/bell.c" in json.loads(capsys.readouterr().out)["files"]
+    assert main(["export", str(model), "--format", "arduno", "--out", str(out)]) == 2
+    assert "did you mean 'arduino'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

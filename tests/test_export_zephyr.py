@@ -5,6 +5,7 @@ Zephyr itself is `zephyr_host`: what the applications use of its build, kernel a
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +23,9 @@ HOST = Path(__file__).parent / "zephyr_host"
 Tool = Callable[[str], str]
 
 
-@pytest.fixture
-def module(tmp_path: Path) -> Path:
-    return bundles.export("zephyr", tmp_path)
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundles.export("zephyr", tmp_path_factory.mktemp("module"))
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,7 @@ def line_of(event: bundles.Event) -> str:
     )
 
 
+@pytest.mark.slow
 def test_the_harness_answers_as_that_of_the_c_bundle(module: Path, c_bundle: Path, tool: Tool, tmp_path: Path) -> None:
     board = build(module / "samples" / "board", tmp_path / "build", tool("cmake"))
     answers = bundles.without_times(bundles.run([board], tmp_path, said=bundles.COMMANDS))
@@ -88,7 +90,7 @@ def test_an_application_elsewhere_has_it_by_its_configuration(module: Path, tool
 @pytest.mark.parametrize("setting", ["CONFIG_EARS=y", "CONFIG_AUDIO=n"])
 def test_a_wrong_setting_ends_the_build(module: Path, setting: str, tool: Tool, tmp_path: Path) -> None:
     """That is: the settings of the applications above are right."""
-    application = module / "samples" / "listen"
+    application = Path(shutil.copytree(module, tmp_path / "module")) / "samples" / "listen"
     settings = application / "prj.conf"
     settings.write_text(settings.read_text() + setting + "\n")
     with pytest.raises(AssertionError, match="their configuration are wrong"):
