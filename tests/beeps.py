@@ -19,6 +19,8 @@ from rena_kws.frontend.settings import FrontEnd
 
 FRONT_END = FrontEnd(kind="log_mel", mel_bands=20, log_floor=0.1)
 LABELS = ("low", "high", "_unknown_")
+DECISIONS = DecisionSettings(hops_a_result=5, smoothed_results=2, threshold=0.8, refractory_ms=300)
+SAID = ("low", "high", "_unknown_", "high", "high", "low")
 TONES_HZ = {"low": 700.0, "high": 2200.0}
 _SCALE, _ZERO = 8 / 128, 0
 _WEIGHT_SCALE, _BIAS = 0.002, 5.0
@@ -32,6 +34,14 @@ def word(label: str, rng: np.random.Generator) -> NDArray[np.float32]:
         tone *= (n % 800) < 200
     out: NDArray[np.float32] = (0.5 * tone * ((n > 4_800) & (n < 11_200))).astype(np.float32)
     return out
+
+
+def said() -> NDArray[np.int16]:
+    """The words of `SAID`, one every second and a half, in noise: samples at 16 kHz."""
+    rng = np.random.default_rng(4)
+    words = [np.concatenate([word(label, rng), np.zeros(8_000)]) for label in SAID]
+    noisy = np.concatenate([np.zeros(16_000), *words, np.zeros(8_000)])
+    return np.rint(16_000 * (noisy + rng.normal(0, 0.02, len(noisy)))).astype(np.int16)
 
 
 def model() -> ConvertedModel:

@@ -60,7 +60,7 @@ MISTAKES = {
     "unknown command": (["serch"], "did you mean 'search'"),
     "unknown option": (["profile", "m.tflite", "--devise", "cpu"], "--devise"),
     "port that is none": (["profile", "m.tflite", "--device", "serial:COM3?bord=x"], "did you mean 'board'"),
-    "harness of a file": (["export", "float.tflite", "--format", "tflite", "--out", "o", "--harness"], "format c"),
+    "harness of a file": (["export", "float.tflite", "--format", "tflite", "--out", "o", "--harness"], "formats c, a"),
     "inputs that are none": (["profile", "truncated.tflite", "--inputs", "text.tflite"], "no .npy array"),
 }
 

@@ -207,7 +207,7 @@ def test_the_cross_compiler_has_nothing_to_say(
 
 
 def test_a_harness_is_for_c_and_one_input(model: ConvertedModel, tmp_path: Path) -> None:
-    with pytest.raises(RenaError, match="goes with the format c"):
+    with pytest.raises(RenaError, match="goes with the formats c, arduino and zephyr"):
         api.export(model, "tflite", tmp_path / "x", harness=True)
     builder = ModelBuilder()
     a, b, c = (builder.tensor((1, 4), scale=0.1) for _ in range(3))

@@ -14,6 +14,7 @@ from typing import Any
 import beeps
 import numpy as np
 import pytest
+from beeps import DECISIONS, SAID
 
 from rena_kws import api
 from rena_kws.cli.main import main
@@ -26,9 +27,6 @@ from rena_kws.streaming.bundle import StreamBundle, stream_bundle
 from rena_kws.streaming.host_stream import Event, HostStream
 from rena_kws.streaming.listening import file_pieces, microphone_pieces, open_ear
 
-DECISIONS = DecisionSettings(hops_a_result=5, smoothed_results=2, threshold=0.8, refractory_ms=300)
-SAID = ("low", "high", "_unknown_", "high", "high", "low")
-
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -37,11 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sound() -> np.ndarray:
-    """A word a second and a half, in noise."""
-    rng = np.random.default_rng(4)
-    words = [np.concatenate([beeps.word(label, rng), np.zeros(8_000)]) for label in SAID]
-    noisy = np.concatenate([np.zeros(16_000), *words, np.zeros(8_000)])
-    return np.rint(16_000 * (noisy + rng.normal(0, 0.02, len(noisy)))).astype(np.int16)
+    return beeps.said()
 
 
 @pytest.fixture

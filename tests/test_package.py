@@ -16,7 +16,7 @@ from rena_kws.devices.description import parse
 
 ROOT = Path(__file__).parent.parent
 MAPPED = ("profilers", "devices", "datasets")
-DATA = {".py", ".c", ".h", ".toml", ".jsonl", ".ld", ".html", ".in", ".S"}
+DATA = {".py", ".c", ".h", ".toml", ".jsonl", ".ld", ".html", ".in", ".S", ".ino"}
 KINDS = ("datasets", "profilers", "controllers", "exporters")
 
 

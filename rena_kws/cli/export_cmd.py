@@ -10,14 +10,16 @@ from rena_kws.cli.output import add_optimize, print_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="RUN|MODEL", help="a run's folder, or a .tflite or .onnx file")
-    parser.add_argument("--format", required=True, help="c, tflite or onnx")
+    parser.add_argument("--format", required=True, help="c, arduino, zephyr, tflite or onnx")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
     parser.add_argument(
         "--name", default="kws_model", metavar="PREFIX", help="prefix of every C symbol (default: %(default)s)"
     )
     add_optimize(parser)
     parser.add_argument(
-        "--harness", action="store_true", help="with C: also what makes a board with a UART a device to profile on"
+        "--harness",
+        action="store_true",
+        help="with c, arduino or zephyr: also what makes a board with a UART a device to profile on",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -28,8 +30,9 @@ def run(arguments: argparse.Namespace) -> None:
     folder = export(
         arguments.source, arguments.format, arguments.out, arguments.name, arguments.optimize, arguments.harness
     )
-    files = sorted(path.name for path in folder.iterdir())
     if arguments.json:
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         print_json({"folder": str(folder), "files": files})
     else:
-        print(f"{folder}: {', '.join(files)}")
+        entries = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+        print(f"{folder}: {', '.join(entries)}")

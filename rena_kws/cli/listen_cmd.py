@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sound", metavar="FILE|mic", help="a sound file, or the default microphone (until Ctrl-C)")
     parser.add_argument(
-        "--model", required=True, type=Path, metavar="DIR", help="an exported C bundle, a run, or a model's folder"
+        "--model", required=True, type=Path, metavar="DIR", help="an exported bundle of C, a run, or a model's folder"
     )
     parser.add_argument("--device", metavar="D", help="on this emulated Cortex-M instead of this computer (files only)")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")

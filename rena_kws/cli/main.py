@@ -21,7 +21,7 @@ COMMANDS = {
     "profile": "measure a model on a device",
     "bench": "set the firmware of models beside other engines' figures",
     "compare": "controllers of a search, on networks that were trained once",
-    "export": "write a run's winner or a model as C, TFLite or ONNX",
+    "export": "write a run's winner or a model as C, an Arduino library, a Zephyr module, TFLite or ONNX",
     "evaluate": "accuracy of a model on a dataset's clips, or its errors on long streams",
     "listen": "detect the words in a sound file or from the microphone",
     "report": "show a run again",

@@ -32,7 +32,7 @@ Exporter = Callable[[ConvertedModel, Manifest, Path, str, FirmwareOptions], None
 
 
 def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:
-    """Write all files into a new folder beside `folder`, then rename it into place.
+    """Write all files, by their paths with `/`, into a new folder beside `folder`, then rename it into place.
 
     An earlier bundle (a folder with a manifest) is replaced; any other folder that holds something is refused with
     `RunFolderError`.
@@ -44,6 +44,7 @@ def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             for name, content in files.items():
+                (aside / name).parent.mkdir(parents=True, exist_ok=True)
                 (aside / name).write_bytes(content.encode() if isinstance(content, str) else content)
             aside.chmod(0o755)
             if folder.exists():
@@ -60,7 +61,7 @@ def refuse_options(options: FirmwareOptions) -> None:
     if options.optimize is not None:
         raise RenaError(f"a model file holds no firmware, so none for {options.optimize}; leave --optimize out")
     if options.harness:
-        raise RenaError("a harness is C: it goes with the format c")
+        raise RenaError("a harness is C: it goes with the formats c, arduino and zephyr")
 
 
 def require_format(model: ConvertedModel, wanted: str) -> None:

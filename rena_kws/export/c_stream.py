@@ -1,4 +1,4 @@
-"""The stream in a C bundle: its sources, a test of it, an example program, and what the bundle's README says of it."""
+"""The stream in a C bundle: its sources, a test of it, and what the bundle's README says of it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from rena_kws.profilers.cortex_m.stream_profile import StreamCost
 
 @dataclass(frozen=True)
 class StreamFiles:
-    """`sources` go into the library, `example` beside it; both are empty where a bundle cannot listen to a stream, and
-    `reason` says why, for people."""
+    """`sources` are empty where a bundle cannot listen to a stream; `reason` says why, for people."""
 
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
     chosen: bool = False  # or the defaults
     sources: Mapping[str, str] = field(default_factory=dict)
-    example: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -35,9 +33,7 @@ def stream_files(manifest: Manifest, firmware: Firmware, front_end: FrontEndFile
         sources = stream_sources(front_end.front_end, firmware, manifest.labels, decisions)
     except ModelError as error:
         return StreamFiles(reason=str(error))
-    return StreamFiles(
-        decisions, bool(manifest.decisions), sources, {f"{firmware.name}_example.c": _example(firmware.name)}
-    )
+    return StreamFiles(decisions, bool(manifest.decisions), sources)
 
 
 def stream_check(name: str) -> str:
@@ -69,63 +65,9 @@ static int wrong_results(unsigned char *arena)
 """
 
 
-def _example(name: str) -> str:
-    upper = name.upper()
-    return f"""/* SPDX-License-Identifier: MIT-0
- *
- * An example of a main program, to be fitted to your board: the microphone's interrupt leaves samples in a ring, the
- * main loop listens to them.
- */
-#include "{name}_labels.h"
-#include "{name}_stream.h"
-
-/* A power of two. It has to hold what the microphone delivers while the network runs. */
-#define RING_SAMPLES 8192U
-
-void microphone_received(const int16_t *samples, size_t n); /* call it from the interrupt of your microphone's DMA */
-void detected(const char *word, float probability);         /* yours: what a word sets in motion */
-
-static unsigned char memory[{upper}_STREAM_ARENA_BYTES + {upper}_ARENA_ALIGNMENT];
-static {name}_stream stream;
-static int16_t ring[RING_SAMPLES];
-static volatile uint32_t written; /* samples so far; the place in the ring is what is left of RING_SAMPLES */
-
-void microphone_received(const int16_t *samples, size_t n)
-{{
-    uint32_t at = written;
-    for (size_t i = 0; i < n; i++) {{
-        ring[at++ % RING_SAMPLES] = samples[i];
-    }}
-    written = at;
-}}
-
-static void on_event(void *user, const {name}_event *event)
-{{
-    static const char *const words[] = {upper}_LABELS;
-    (void)user;
-    detected(words[event->label], (float)event->score / {upper}_FULL_SCORE);
-}}
-
-int main(void)
-{{
-    unsigned char *const arena = memory + ({upper}_ARENA_ALIGNMENT - (uintptr_t)memory % {upper}_ARENA_ALIGNMENT);
-    uint32_t read = 0;
-    {name}_stream_init(&stream, arena, on_event, 0);
-    for (;;) {{
-        const uint32_t at = read % RING_SAMPLES;
-        uint32_t waiting = written - read; /* sleep here while it is 0 */
-        if (waiting > RING_SAMPLES - at) {{
-            waiting = RING_SAMPLES - at;
-        }}
-        {name}_stream_push(&stream, ring + at, waiting);
-        read += waiting;
-    }}
-}}
-"""
-
-
-def stream_readme(name: str, stream: StreamFiles, device: str, cost: StreamCost | None) -> str:
-    """`cost`: what the stream costs on `device`, None where it does not run there."""
+def stream_readme(name: str, stream: StreamFiles, example: str, device: str, cost: StreamCost | None) -> str:
+    """`example`: a sentence on the program that shows it. `cost`: what the stream costs on `device`, None where it does
+    not run there."""
     upper = name.upper()
     origin = (
         "were chosen on streams" if stream.chosen else "are defaults; `rena-kws evaluate --stream --save` chooses them"
@@ -142,7 +84,7 @@ def stream_readme(name: str, stream: StreamFiles, device: str, cost: StreamCost 
 {upper}_ARENA_ALIGNMENT, which may serve other purposes between two pushes. Each hop costs a frame of the front end;
 once in {upper}_HOPS_A_RESULT hops the network runs over the last {upper}_CLIP_SAMPLES samples, with the very features
 that `{name}_features` makes of them. Where a word is detected `on_event` is told the label, its smoothed probability
-and the sample. `{name}_example.c` shows a main program around a microphone's interrupt.
+and the sample. {example}
 
 The numbers that decide lie in `{name}_stream_settings.h`; they {origin}.
 

@@ -57,22 +57,22 @@ class Ear:
 
 
 def open_ear(folder: Path) -> Ear:
-    """Of an exported C bundle, whose own sources are compiled, or of a run or model with its manifest.
+    """Of an exported bundle of C, whose own sources are compiled, or of a run or model with its manifest.
 
     Raises `ModelError` for a folder that cannot listen.
     """
-    headers = sorted(folder.glob("*_stream.h")) if folder.is_dir() else []
+    headers = sorted(path for pattern in ("*_stream.h", "src/*_stream.h") for path in folder.glob(pattern))
     if not headers:
         model = model_file.find(folder)
         bundle = stream_bundle(model_file.load(model), Manifest.beside(model))
         return Ear(bundle.on_this_computer(), bundle.labels, bundle.front_end.sample_rate_hz)
-    name = headers[0].name.removesuffix("_stream.h")
+    name, sources_folder = headers[0].name.removesuffix("_stream.h"), headers[0].parent
     manifest = Manifest.beside(folder)
     if manifest is None:
         raise ModelError(f"{folder} has no manifest: export the bundle again")
     files = [
         path
-        for path in sorted(folder.iterdir())
+        for path in sorted(sources_folder.iterdir())
         if path.suffix in (".c", ".h") and path.name.startswith(name) and not path.name.endswith(_NOT_OF_THE_LIBRARY)
     ]
     sources = {path.name: path.read_text(encoding="utf-8") for path in files}
