@@ -180,7 +180,7 @@ class _Search:
         return controller
 
     def _starting_network(self) -> Architecture:
-        return starting_network(len(self.labels), self.task, self._measure, self.may_fit)
+        return starting_network(self.space, len(self.labels), self.task, self._measure, self.may_fit)
 
     def _measure(self, architecture: Architecture) -> Outcome:
         outcome: Outcome = self.pool.submit(measure_untrained, architecture, self.task).result()

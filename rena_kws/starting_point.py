@@ -33,10 +33,10 @@ def refuse_impossible_limits(space: SearchSpace, classes: int, task: Task, measu
 
 
 def starting_network(
-    classes: int, task: Task, measure: Measure, may_fit: Callable[[Architecture], bool]
+    space: SearchSpace, classes: int, task: Task, measure: Measure, may_fit: Callable[[Architecture], bool]
 ) -> Architecture:
     """The first of the ladder that keeps the hard limits; its last where none does."""
-    rungs = ladder(classes, task.front_end.shape)
+    rungs = ladder(classes, task.front_end.shape, space.time_padding)
     if task.soft or not task.limits:
         return rungs[0]
     for network in rungs:

@@ -31,10 +31,22 @@ EVERY_KIND = Architecture(
     ),
 )
 
+WITHOUT_TIME_PADDING = Architecture(
+    5,
+    (
+        Layer("conv2d", (0,), kernel_h=10, kernel_w=4, stride=(2, 1), channels=8),
+        Layer("ds_conv2d", (1,), kernel_h=3, kernel_w=3, stride=(2, 2), channels=12),
+        Layer("dilated_conv2d", (2,), kernel_h=3, kernel_w=3, dilation=2, channels=12),
+        Layer("avg_pool", (3,), kernel_h=3, kernel_w=2, stride=(2, 1)),
+        Layer("max_pool", (4,), kernel_h=2, kernel_w=2, stride=(1, 1)),
+    ),
+    time_padding="valid",
+)
+
 
 def networks(count: int) -> list[Architecture]:
     walker = RandomSearch(SearchSpace(max_layers=8), seed_architecture(12), 7, lambda a: cost(a).params < 100_000)
-    return [EVERY_KIND, *(walker.ask().architecture for _ in range(count))]
+    return [EVERY_KIND, WITHOUT_TIME_PADDING, *(walker.ask().architecture for _ in range(count))]
 
 
 def folded_params_and_macs(model: Any) -> tuple[int, int]:
@@ -70,6 +82,17 @@ def test_static_and_free_batch_share_weights() -> None:
     assert together == pytest.approx(one_by_one, abs=1e-5)
     assert together.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert [w.path.split("/", 1)[-1] for w in free.weights] == [w.path.split("/", 1)[-1] for w in static.weights]
+
+
+def test_without_time_padding_later_frames_shift_the_rows() -> None:
+    """The rows of the last map of a clip begun one total stride (8 frames) later are those of the clip, one row on."""
+    keras.utils.set_random_seed(2)
+    model = build(WITHOUT_TIME_PADDING).keras_model
+    rows = keras.Model(model.input, model.get_layer("l5_max_pool").output)
+    sound = np.random.default_rng(2).normal(size=(1, 49 + 8, 10, 1)).astype(np.float32)
+    early, late = np.asarray(rows(sound[:, :49])), np.asarray(rows(sound[:, 8:]))
+    assert early.shape[1] == WITHOUT_TIME_PADDING.shapes[-1][0]
+    assert early[:, 1:] == pytest.approx(late[:, :-1], abs=1e-5)
 
 
 def test_every_kind_trains() -> None:

@@ -20,6 +20,7 @@ from rena_kws.spec.edits import Insert, Remove, Scale, apply, edit_from_json
 from rena_kws.spec.search_space import SearchSpace, seed_architecture, smallest
 
 SPACE = SearchSpace()
+STREAMING = SearchSpace.streaming()
 SEED = seed_architecture(12)
 SMALLEST = smallest(SPACE, 12)
 CONV = Layer("conv2d", (0,), kernel_h=3, kernel_w=3, channels=8)
@@ -45,6 +46,40 @@ def test_random_edits_always_give_valid_networks(seed: int, shape: tuple[int, in
         again = Architecture.from_json(json.loads(json.dumps(architecture.as_json())))
         assert (again, again.id, hash(again)) == (architecture, architecture.id, hash(architecture))
         assert cost(architecture).activation_ram_bytes >= np.prod(shape)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_rows_of_a_streaming_network_depend_on_their_frames_alone(seed: int) -> None:
+    """Random edits in the space of streams: an edit is refused by the window rule, or the network keeps the counts of
+    rows that sliding its windows, one after the other, gives."""
+    chooser = UniformChooser(np.random.default_rng(seed))
+    architecture = seed_architecture(12, time_padding="valid")
+    for _ in range(20):
+        try:
+            architecture = apply(architecture, decide(architecture, STREAMING, chooser), STREAMING)
+        except InvalidArchitectureError as error:
+            assert "must fit its input" in str(error)
+            continue
+        assert architecture.time_padding == "valid"
+        assert Architecture.from_json(json.loads(json.dumps(architecture.as_json()))) == architecture
+        for layer, shape in zip(architecture.layers, architecture.shapes[1:], strict=True):
+            rows = architecture.shapes[layer.sources[0]][0]
+            reach = (layer.kernel_h - 1) * layer.dilation
+            assert shape[0] == sum(1 for top in range(0, rows, layer.stride[0]) if top + reach < rows)
+
+
+def test_a_streaming_network_is_a_chain_of_windows() -> None:
+    seed = seed_architecture(12, time_padding="valid")
+    assert seed.id != SEED.id and [shape[0] for shape in seed.shapes] == [49, 20, 18, 16, 14]
+    assert cost(seed).macs < cost(SEED).macs
+    assert smallest(STREAMING, 12).time_padding == "valid"
+    with pytest.raises(InvalidArchitectureError, match="without padding in time has conv2d.*layer 5 is dense"):
+        replace(seed, layers=(*seed.layers, Layer("dense", (4,), channels=8)))
+    with pytest.raises(InvalidArchitectureError, match="must fit its input; layer 2, ds_conv2d of 3×3, reads 2×20"):
+        replace(seed, input_shape=(12, 40, 1))
+    with pytest.raises(InvalidArchitectureError, match="same or valid; got 'causal'"):
+        replace(seed, time_padding="causal")
 
 
 def test_id_is_the_same_in_every_process() -> None:

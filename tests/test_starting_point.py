@@ -14,6 +14,7 @@ from rena_kws.spec.search_space import SearchSpace, ladder
 from rena_kws.starting_point import refuse_impossible_limits, starting_network
 
 CLASSES = 12
+SPACE = SearchSpace()
 RUNGS = ladder(CLASSES)
 
 
@@ -27,7 +28,7 @@ def task(*limits: str, soft: bool = False) -> Task:
 
 
 def start(given: Task, fits: bool = True) -> Architecture:
-    return starting_network(CLASSES, given, measure, lambda network: fits or network == RUNGS[2])
+    return starting_network(SPACE, CLASSES, given, measure, lambda network: fits or network == RUNGS[2])
 
 
 def test_the_ladder_goes_down() -> None:
@@ -58,7 +59,7 @@ def test_what_cannot_fit_is_not_measured_and_what_fails_is_passed_over() -> None
             raise CandidateError("it does not fit into the device's memory")
         return measure(architecture)
 
-    assert starting_network(CLASSES, task("latency_ms=1000"), refuses_large, lambda _: True) == RUNGS[2]
+    assert starting_network(SPACE, CLASSES, task("latency_ms=1000"), refuses_large, lambda _: True) == RUNGS[2]
 
 
 def test_a_limit_that_the_least_network_breaks_is_refused_with_its_figure() -> None:

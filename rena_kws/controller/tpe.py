@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,7 @@ def chain(choose: Choose, space: SearchSpace, like: Architecture) -> Architectur
         if kind == "add":
             sources += (number - choose(f"{number}_skip", range(2, space.max_layers + 1)),)
         layers.append(Layer(kind, sources, **values))
-    return Architecture(like.classes, tuple(layers), like.input_shape)
+    return replace(like, layers=tuple(layers))
 
 
 def choices(architecture: Architecture, space: SearchSpace) -> dict[str, tuple[int, int]]:

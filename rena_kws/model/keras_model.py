@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.artifacts import BuiltModel
-from rena_kws.spec.architecture import Architecture, Shape
-from rena_kws.spec.assemble import assemble
+from rena_kws.spec.architecture import Architecture, Shape, same_size
+from rena_kws.spec.assemble import Padding, assemble
 
 BATCH_NORM_MOMENTUM = 0.9
 """A candidate trains for a few hundred steps; Keras' default 0.99 would still hold the initial statistics then."""
@@ -56,20 +56,26 @@ class _KerasFactory:
         kernel: tuple[int, int],
         stride: tuple[int, int],
         dilation: int,
+        padding: Padding,
         relu: bool,
         name: str,
     ) -> Any:
+        x, how = _padded(x, kernel[1], stride[1], dilation, padding, name)
         # The bias would be lost in BatchNorm's mean.
-        layer = keras.layers.Conv2D(channels, kernel, stride, "same", dilation_rate=dilation, use_bias=False, name=name)
+        layer = keras.layers.Conv2D(channels, kernel, stride, how, dilation_rate=dilation, use_bias=False, name=name)
         return _normalise(layer(x), relu, name)
 
-    def depthwise(self, x: Any, kernel: tuple[int, int], stride: tuple[int, int], name: str) -> Any:
-        layer = keras.layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, name=name)
+    def depthwise(self, x: Any, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, name: str) -> Any:
+        x, how = _padded(x, kernel[1], stride[1], 1, padding, name)
+        layer = keras.layers.DepthwiseConv2D(kernel, stride, how, use_bias=False, name=name)
         return _normalise(layer(x), True, name)
 
-    def pool(self, x: Any, kind: str, kernel: tuple[int, int], stride: tuple[int, int], name: str) -> Any:
+    def pool(
+        self, x: Any, kind: str, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, name: str
+    ) -> Any:
         pooling = keras.layers.AveragePooling2D if kind == "avg_pool" else keras.layers.MaxPooling2D
-        return pooling(kernel, stride, "same", name=name)(x)
+        x, how = _padded(x, kernel[1], stride[1], 1, padding, name)
+        return pooling(kernel, stride, how, name=name)(x)
 
     def add(self, xs: list[Any], name: str) -> Any:
         return keras.layers.Add(name=name)(xs)
@@ -82,6 +88,18 @@ class _KerasFactory:
 
     def dense(self, x: Any, units: int, activation: str, name: str) -> Any:
         return keras.layers.Dense(units, activation=activation, name=name)(x)
+
+
+def _padded(x: Any, size: int, stride: int, dilation: int, padding: Padding, name: str) -> tuple[Any, str]:
+    """The image, with zeros beside it where only its width (axis 2) pads to "same", and the padding that is left."""
+    if padding[0] == padding[1]:
+        return x, padding[0]
+    width = x.shape[2]
+    total = max(0, (same_size(width, stride) - 1) * stride + (size - 1) * dilation + 1 - width)
+    if total:
+        beside = ((0, 0), (total // 2, total - total // 2))
+        x = keras.layers.ZeroPadding2D(beside, name=f"{name}_pad")(x)
+    return x, padding[0]
 
 
 def _normalise(x: Any, relu: bool, name: str) -> Any:

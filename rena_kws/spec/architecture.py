@@ -4,8 +4,14 @@ Tensors are numbered: 0 is the input, i the output of layer i (counted from one)
 each smaller than its own number, so the order of the layers is an order of computation. The last tensor feeds an
 implicit head: global average pooling (unless it is flat already), a dense layer and a softmax over the classes.
 
-All convolutions and pools pad to "same", so an axis of n elements at stride s has ceil(n / s) afterwards and never
-collapses. `add` brings its sources to one shape by projecting (1×1 convolution, strided) those that differ.
+With the time padding "same" all convolutions and pools pad to "same", so an axis of n elements at stride s has
+ceil(n / s) afterwards and never collapses. `add` brings its sources to one shape by projecting (1×1 convolution,
+strided) those that differ.
+
+With "valid" nothing is padded along time (the height): each row of each tensor depends on its own frames alone, however
+the clip around them is cut, so that a stream can keep rows from one result to the next. Such a network is a chain of
+windows: an `add` or a `dense` before the head is refused. Its convolutions still pad to "same" along frequency; its
+pools do not pad at all, since TFLite has no pool that pads one axis.
 """
 
 from __future__ import annotations
@@ -15,13 +21,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rena_kws.errors import InvalidArchitectureError, ModelError
 
 SCHEMA = 1
 Shape = tuple[int, int, int]
 """Height (time), width (frequency), channels of one clip."""
+TimePadding = Literal["same", "valid"]
 
 HYPERPARAMETERS: dict[str, tuple[str, ...]] = {
     "conv2d": ("kernel_h", "kernel_w", "stride", "channels"),
@@ -37,6 +44,8 @@ HYPERPARAMETERS: dict[str, tuple[str, ...]] = {
 A dilated convolution has no stride: Keras forbids the combination.
 """
 KINDS = tuple(HYPERPARAMETERS)
+WINDOWS = tuple(kind for kind in KINDS if kind not in ("add", "dense"))
+"""Kinds that slide a window: those that a network without padding in time may have."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +104,23 @@ class Architecture:
     classes: int
     layers: tuple[Layer, ...]
     input_shape: Shape = (49, 10, 1)
+    time_padding: TimePadding = "same"
 
     def __post_init__(self) -> None:
+        if self.time_padding not in get_args(TimePadding):
+            raise InvalidArchitectureError(
+                f"time_padding is {' or '.join(get_args(TimePadding))}; got {self.time_padding!r}"
+            )
         if self.classes < 2:
             raise InvalidArchitectureError(f"a network needs at least 2 classes; got {self.classes}")
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise InvalidArchitectureError(f"an input shape is (height, width, channels); got {self.input_shape}")
         for number, layer in enumerate(self.layers, start=1):
             _check_layer(number, layer)
+            if self.time_padding == "valid" and layer.kind not in WINDOWS:
+                raise InvalidArchitectureError(
+                    f"a network without padding in time has {', '.join(WINDOWS)}; layer {number} is {layer.kind}"
+                )
         unused = set(range(1, len(self.layers))) - {source for layer in self.layers for source in layer.sources}
         if unused:
             raise InvalidArchitectureError(
@@ -119,7 +137,8 @@ class Architecture:
                 raise InvalidArchitectureError(
                     f"only a dense layer can follow a dense layer; layer {number} is {layer.kind}"
                 )
-            shapes.append(_output_shape(number, layer, [shapes[source] for source in layer.sources]))
+            sources = [shapes[source] for source in layer.sources]
+            shapes.append(_output_shape(number, layer, sources, self.time_padding))
         return tuple(shapes)
 
     @cached_property
@@ -137,12 +156,13 @@ class Architecture:
         return [number for number, layer in enumerate(self.layers, start=1) if tensor in layer.sources]
 
     def as_json(self) -> dict[str, Any]:
-        """The architecture as plain JSON types, with the schema's version."""
+        """The architecture as plain JSON types, with the schema's version. Left out, the time padding is "same"."""
         return {
             "schema": SCHEMA,
             "input_shape": list(self.input_shape),
             "classes": self.classes,
             "layers": [layer.as_json() for layer in self.layers],
+            **({"time_padding": self.time_padding} if self.time_padding != "same" else {}),
         }
 
     @classmethod
@@ -156,7 +176,7 @@ class Architecture:
             found = data.get("schema") if isinstance(data, Mapping) else type(data).__name__
             raise ModelError(f"an architecture is a JSON object with schema {SCHEMA}; got {found!r:.80}")
         keys = {"schema", "input_shape", "classes", "layers"}
-        if set(data) != keys:
+        if set(data) - {"time_padding"} != keys:
             raise ModelError(
                 f"an architecture has the keys {', '.join(sorted(keys))}; got {', '.join(sorted(map(str, data)))}"
             )
@@ -165,12 +185,37 @@ class Architecture:
             raise ModelError(f"input_shape is three integers and classes one; got {shape!r:.80} and {classes!r:.80}")
         if not isinstance(layers, list | tuple):
             raise ModelError(f"layers is a list; got {layers!r:.80}")
-        return cls(classes, tuple(Layer.from_json(layer) for layer in layers), (shape[0], shape[1], shape[2]))
+        padding = data.get("time_padding", "same")
+        return cls(classes, tuple(Layer.from_json(layer) for layer in layers), (shape[0], shape[1], shape[2]), padding)
 
 
 def same_size(size: int, stride: int) -> int:
     """Length of an axis after a "same"-padded window moved by `stride`."""
     return -(-size // stride)
+
+
+def valid_size(size: int, window: int, stride: int) -> int:
+    """Length of an axis after a window of `window` elements that stays within it, moved by `stride`; 0: none fits."""
+    return (size - window) // stride + 1 if size >= window else 0
+
+
+def window_shape(
+    shape: Shape, kernel: tuple[int, int], stride: tuple[int, int], dilation: int, padding: tuple[str, str]
+) -> tuple[int, int]:
+    """Height and width after a window, with "same" or "valid" `padding` along each."""
+    sizes = (
+        same_size(shape[axis], stride[axis])
+        if padding[axis] == "same"
+        else valid_size(shape[axis], (kernel[axis] - 1) * dilation + 1, stride[axis])
+        for axis in (0, 1)
+    )
+    height, width = sizes
+    return height, width
+
+
+def paddings(time_padding: TimePadding, pool: bool) -> tuple[str, str]:
+    """Of a window along time and frequency."""
+    return time_padding, "valid" if pool and time_padding == "valid" else "same"
 
 
 def add_shape(shapes: list[Shape]) -> Shape:
@@ -211,7 +256,7 @@ def _check_layer(number: int, layer: Layer) -> None:
         raise InvalidArchitectureError(f"a depthwise stride is equal on both axes; {where} has {layer.stride}")
 
 
-def _output_shape(number: int, layer: Layer, sources: list[Shape]) -> Shape:
+def _output_shape(number: int, layer: Layer, sources: list[Shape], time_padding: TimePadding) -> Shape:
     if layer.kind == "dense":
         return 1, 1, layer.channels
     if layer.kind == "add":
@@ -222,6 +267,12 @@ def _output_shape(number: int, layer: Layer, sources: list[Shape]) -> Shape:
                     f"add projects its sources by whole strides; layer {number} cannot take {source} to {target}"
                 )
         return target
-    height, width, channels = sources[0]
-    channels = channels if layer.kind.endswith("pool") else layer.channels
-    return same_size(height, layer.stride[0]), same_size(width, layer.stride[1]), channels
+    pool = layer.kind.endswith("pool")
+    kernel = (layer.kernel_h, layer.kernel_w)
+    height, width = window_shape(sources[0], kernel, layer.stride, layer.dilation, paddings(time_padding, pool))
+    if not height or not width:
+        raise InvalidArchitectureError(
+            f"a window without padding must fit its input; layer {number}, {layer.kind} of "
+            f"{layer.kernel_h}×{layer.kernel_w}, reads {sources[0][0]}×{sources[0][1]}"
+        )
+    return height, width, sources[0][2] if pool else layer.channels

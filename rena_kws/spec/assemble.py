@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-from rena_kws.spec.architecture import Architecture, Layer, Shape, add_shape, projection_stride
+from rena_kws.spec.architecture import Architecture, Layer, Shape, add_shape, paddings, projection_stride
 
 T = TypeVar("T")
+Padding = tuple[str, str]
 
 HEAD = "head_softmax"
 """The name of the layer that tells the classes."""
 
 
 class LayerFactory(Protocol[T]):
-    """Makes operations on tensors of type T. All windows pad to "same"; `name` is unique within a network."""
+    """Makes operations on tensors of type T. `padding` of a window is "same" or "valid", along time and frequency;
+    `name` is unique within a network."""
 
     def input(self, shape: Shape) -> T: ...
 
@@ -28,15 +30,16 @@ class LayerFactory(Protocol[T]):
         kernel: tuple[int, int],
         stride: tuple[int, int],
         dilation: int,
+        padding: Padding,
         relu: bool,
         name: str,
     ) -> T:
         """Convolution → BatchNorm → ReLU, or without the ReLU where it is False."""
 
-    def depthwise(self, x: T, kernel: tuple[int, int], stride: tuple[int, int], name: str) -> T:
+    def depthwise(self, x: T, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, name: str) -> T:
         """Depthwise convolution → BatchNorm → ReLU."""
 
-    def pool(self, x: T, kind: str, kernel: tuple[int, int], stride: tuple[int, int], name: str) -> T:
+    def pool(self, x: T, kind: str, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, name: str) -> T:
         """Pooling; `kind` is avg_pool or max_pool."""
 
     def add(self, xs: list[T], name: str) -> T:
@@ -66,22 +69,23 @@ def assemble(architecture: Architecture, factory: LayerFactory[T]) -> tuple[T, T
                 x = factory.flatten(x, f"l{number}_flatten")
             tensors.append(factory.dense(x, layer.channels, "relu", name))
         else:
-            tensors.append(_window(layer, tensors[layer.sources[0]], factory, name))
+            padding = paddings(architecture.time_padding, layer.kind.endswith("pool"))
+            tensors.append(_window(layer, padding, tensors[layer.sources[0]], factory, name))
     head = tensors[-1]
     if not architecture.is_flat(len(tensors) - 1):
         head = factory.global_average(head, "head_average")
     return tensors[0], factory.dense(head, architecture.classes, "softmax", HEAD)
 
 
-def _window(layer: Layer, x: T, factory: LayerFactory[T], name: str) -> T:
+def _window(layer: Layer, padding: Padding, x: T, factory: LayerFactory[T], name: str) -> T:
     """A layer that slides a window: convolutions and pools."""
     kernel = (layer.kernel_h, layer.kernel_w)
     if layer.kind == "ds_conv2d":
-        x = factory.depthwise(x, kernel, layer.stride, f"{name}_depthwise")
-        return factory.conv(x, layer.channels, (1, 1), (1, 1), 1, True, f"{name}_pointwise")
+        x = factory.depthwise(x, kernel, layer.stride, padding, f"{name}_depthwise")
+        return factory.conv(x, layer.channels, (1, 1), (1, 1), 1, padding, True, f"{name}_pointwise")
     if layer.kind in ("avg_pool", "max_pool"):
-        return factory.pool(x, layer.kind, kernel, layer.stride, name)
-    return factory.conv(x, layer.channels, kernel, layer.stride, layer.dilation, True, name)
+        return factory.pool(x, layer.kind, kernel, layer.stride, padding, name)
+    return factory.conv(x, layer.channels, kernel, layer.stride, layer.dilation, padding, True, name)
 
 
 def _add(architecture: Architecture, layer: Layer, tensors: list[T], factory: LayerFactory[T], name: str) -> T:
@@ -93,6 +97,6 @@ def _add(architecture: Architecture, layer: Layer, tensors: list[T], factory: La
         if shape != target:
             stride = projection_stride(shape, target)
             assert stride is not None  # a constructed Architecture has checked this
-            x = factory.conv(x, target[2], (1, 1), stride, 1, False, f"{name}_project{source}")
+            x = factory.conv(x, target[2], (1, 1), stride, 1, ("same", "same"), False, f"{name}_project{source}")
         terms.append(x)
     return factory.add(terms, name)

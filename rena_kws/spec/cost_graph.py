@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
-from rena_kws.spec.architecture import Architecture, Shape, same_size
-from rena_kws.spec.assemble import assemble
+from rena_kws.spec.architecture import Architecture, Shape, window_shape
+from rena_kws.spec.assemble import Padding, assemble
 
 
 @dataclass(frozen=True)
@@ -108,20 +108,25 @@ class _Counter:
         kernel: tuple[int, int],
         stride: tuple[int, int],
         dilation: int,
+        padding: Padding,
         relu: bool,
         name: str,
     ) -> _Tensor:
-        shape = (same_size(x.shape[0], stride[0]), same_size(x.shape[1], stride[1]), channels)
+        shape = (*window_shape(x.shape, kernel, stride, dilation, padding), channels)
         weights = prod(kernel) * x.shape[2] * channels
         return self._op(name, "conv", [x], shape, kernel, weights, channels, shape[0] * shape[1] * weights)
 
-    def depthwise(self, x: _Tensor, kernel: tuple[int, int], stride: tuple[int, int], name: str) -> _Tensor:
-        shape = (same_size(x.shape[0], stride[0]), same_size(x.shape[1], stride[1]), x.shape[2])
+    def depthwise(
+        self, x: _Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, name: str
+    ) -> _Tensor:
+        shape = (*window_shape(x.shape, kernel, stride, 1, padding), x.shape[2])
         weights = prod(kernel) * x.shape[2]
         return self._op(name, "depthwise", [x], shape, kernel, weights, x.shape[2], shape[0] * shape[1] * weights)
 
-    def pool(self, x: _Tensor, kind: str, kernel: tuple[int, int], stride: tuple[int, int], name: str) -> _Tensor:
-        shape = (same_size(x.shape[0], stride[0]), same_size(x.shape[1], stride[1]), x.shape[2])
+    def pool(
+        self, x: _Tensor, kind: str, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, name: str
+    ) -> _Tensor:
+        shape = (*window_shape(x.shape, kernel, stride, 1, padding), x.shape[2])
         return self._op(name, kind, [x], shape, kernel)
 
     def add(self, xs: list[_Tensor], name: str) -> _Tensor:

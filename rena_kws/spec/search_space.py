@@ -7,13 +7,14 @@ on four at a time. Strides are powers of two, so that any two tensors of a netwo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
 
 from rena_kws.errors import InvalidArchitectureError
-from rena_kws.spec.architecture import HYPERPARAMETERS, KINDS, Architecture, Layer, Shape
+from rena_kws.spec.architecture import HYPERPARAMETERS, KINDS, WINDOWS, Architecture, Layer, Shape, TimePadding
 from rena_kws.spec.cost_graph import cost
 
 
@@ -34,6 +35,12 @@ class SearchSpace:
     units: tuple[int, ...] = (16, 32, 48, 64, 96, 128)
     min_layers: int = 1
     max_layers: int = 12
+    time_padding: TimePadding = "same"
+
+    @classmethod
+    def streaming(cls) -> SearchSpace:
+        """Networks that a stream evaluates row by row as sound arrives: chains of windows without padding in time."""
+        return cls(kinds=WINDOWS, time_padding="valid")
 
     def options(self, kind: str, name: str) -> tuple[Any, ...]:
         """The values that hyperparameter `name` of a layer of `kind` can take."""
@@ -67,18 +74,24 @@ class SearchSpace:
 
 
 def seed_architecture(
-    classes: int, input_shape: Shape = (49, 10, 1), channels: int = 24, blocks: int = 3
+    classes: int,
+    input_shape: Shape = (49, 10, 1),
+    channels: int = 24,
+    blocks: int = 3,
+    time_padding: TimePadding = "same",
 ) -> Architecture:
     """A DS-CNN of the default space: a convolution, then `blocks` depthwise-separable layers, all `channels` wide."""
     first = Layer("conv2d", (0,), kernel_h=10, kernel_w=4, stride=(2, 2), channels=channels)
     rest = tuple(Layer("ds_conv2d", (i + 1,), kernel_h=3, kernel_w=3, channels=channels) for i in range(blocks))
-    return Architecture(classes, (first, *rest), input_shape)
+    return Architecture(classes, (first, *rest), input_shape, time_padding)
 
 
-def ladder(classes: int, input_shape: Shape = (49, 10, 1)) -> tuple[Architecture, ...]:
+def ladder(
+    classes: int, input_shape: Shape = (49, 10, 1), time_padding: TimePadding = "same"
+) -> tuple[Architecture, ...]:
     """DS-CNNs to begin a search with, the largest first: about 21, 15, 8, 4 and 2 ms on a 100 MHz Cortex-M4."""
     rungs = ((40, 4), (32, 4), (24, 3), (16, 2), (8, 1))
-    return tuple(seed_architecture(classes, input_shape, channels, blocks) for channels, blocks in rungs)
+    return tuple(seed_architecture(classes, input_shape, channels, blocks, time_padding) for channels, blocks in rungs)
 
 
 def smallest(space: SearchSpace, classes: int, input_shape: Shape = (49, 10, 1)) -> Architecture:
@@ -86,9 +99,13 @@ def smallest(space: SearchSpace, classes: int, input_shape: Shape = (49, 10, 1))
 
     Where even this one breaks a limit on latency or memory, no network of the space keeps it.
     """
-    candidates = [Architecture(classes, (layer,), input_shape) for layer in _single_layers(space)]
+    stacks: list[tuple[Layer, ...]] = [(layer,) for layer in _single_layers(space)]
     if space.min_layers == 0:
-        candidates.append(Architecture(classes, (), input_shape))
+        stacks.append(())
+    candidates = []
+    for stack in stacks:
+        with suppress(InvalidArchitectureError):  # a window larger than the input
+            candidates.append(Architecture(classes, stack, input_shape, space.time_padding))
 
     def size(candidate: Architecture) -> tuple[int, int, int]:
         figures = cost(candidate)
