@@ -41,6 +41,15 @@ class Trained:
         layers = {layer.name: tuple(layer.get_weights()) for layer in built.keras_model.layers}
         return cls(built.architecture, {name: weights for name, weights in layers.items() if weights})
 
+    @property
+    def digest(self) -> str:
+        """Of the weights: SHA-256, the first 16 digits."""
+        found = hashlib.sha256()
+        for name, arrays in sorted(self.weights.items()):
+            for array in arrays:
+                found.update(f"{name} {array.shape} {array.dtype}".encode() + array.tobytes())
+        return found.hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class ConvertedModel:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import numpy as np
 import pytest
 
 from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement, Trained
-from rena_kws.errors import LimitError, RunFolderError, WorkerLostError
+from rena_kws.errors import LimitError, ModelError, RunFolderError, WorkerLostError
 from rena_kws.finalists import score_on_test
 from rena_kws.pipeline import Outcome, evaluate, measure_untrained
 from rena_kws.reward import parse_limit
 from rena_kws.run_folder import RunFolder
 from rena_kws.search import SearchSettings, run_search
+from rena_kws.spec.search_space import seed_architecture
 from rena_kws.store import JournalStore
 
 
@@ -142,6 +144,24 @@ def test_another_runs_folder_is_refused(tmp_path: Path) -> None:
         open_run(tmp_path / "run", resume=True, seed=1)
     with pytest.raises(RunFolderError, match="--resume"):
         open_run(tmp_path / "run")
+
+
+def test_a_search_may_begin_with_a_trained_network_for_other_words(tmp_path: Path) -> None:
+    """Of three classes; the dataset has two. Another network, or other weights, are another run."""
+    network = replace(seed_architecture(3), layers=seed_architecture(3).layers[:2])
+    weights = {"head_softmax": (np.zeros(3, np.float32),)}
+    workers = Answers()
+    result = run_search(
+        settings(start=Trained(network, weights)), open_run(tmp_path / "run", start=network), executor=workers
+    )
+    first = result.trials[0].proposal.architecture
+    assert first == replace(network, classes=2)
+    assert workers.inherited[first.id] == network.id
+    one, other = (settings(start=Trained(network, {"head_softmax": (np.full(3, x, np.float32),)})) for x in (0.0, 1.0))
+    assert one.identity() != other.identity() != settings(start=network).identity()
+    with pytest.raises(ModelError, match=r"reads the front end's \(49, 10, 1\); it reads \(49, 40, 1\)"):
+        wide = seed_architecture(2, (49, 40, 1))
+        run_search(settings(start=wide), open_run(tmp_path / "wide", start=wide), executor=Answers())
 
 
 def test_an_impossible_limit_names_the_least_possible(tmp_path: Path) -> None:
