@@ -22,6 +22,7 @@ from rena_kws.devices import catalogue
 from rena_kws.errors import ModelError, RenaError
 from rena_kws.finalists import final_task, finalists, outcome_of, score_on_test, train_finalists
 from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
+from rena_kws.halving import Halving
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward import Limit
@@ -45,6 +46,7 @@ class SearchSettings:
 
     A network begins with the weights of the network it was made from, unless `inherit` is False. The first of all is
     `start`, with its own weights where it has some, for as many words as the dataset has; None: `starting_network`.
+    With `halving` the worse half of the networks stops a part of the way through its training.
     `cluster` is the address of a Dask scheduler, whose workers are used instead of `workers` local processes.
     `trial_clips` and `final_clips` are how many clips a network is shown while it is searched, and as a finalist.
     """
@@ -63,6 +65,7 @@ class SearchSettings:
     cluster: str | None = None
     front_end: FrontEnd = UNSEEN_VOICES
     inherit: bool = True
+    halving: bool = True
     trial_clips: int = 20_000
     final_clips: int = 250_000
 
@@ -79,6 +82,7 @@ class SearchSettings:
             "seed": self.seed,
             "front_end": self.front_end.as_json(),
             "inherit": self.inherit,
+            "halving": self.halving,
             "trial_clips": self.trial_clips,
         }
 
@@ -163,6 +167,7 @@ class _Search:
         self.pool, self.clock, self.watch = pool, clock, watch
         self.space = SearchSpace()
         self.may_fit = LimitFilter(() if settings.soft else settings.limits)
+        self.halving = Halving()
         self.trials: list[Trial] = []
 
     def run(self) -> SearchResult:
@@ -206,7 +211,8 @@ class _Search:
             while len(running) < self.settings.workers and self._may_start(started):
                 proposal = controller.ask()
                 parent = self._trained_ancestor(proposal)
-                running[self.pool.submit(evaluate, proposal.architecture, self.task, False, parent)] = proposal
+                task = replace(self.task, bar=self.halving.bar) if self.settings.halving else self.task
+                running[self.pool.submit(evaluate, proposal.architecture, task, False, parent)] = proposal
                 started += 1
             if not running:
                 return
@@ -221,7 +227,7 @@ class _Search:
 
     def _trial_s(self) -> float:
         """What a trained trial took so far: the median, since one large network says little about the next."""
-        trained = [t.evaluation.seconds for t in self.trials if t.evaluation.status == "ok"]
+        trained = [t.evaluation.seconds for t in self.trials if t.evaluation.status in ("ok", "stopped")]
         return statistics.median(sum(seconds.values()) for seconds in trained) if trained else 0.0
 
     def _trained_ancestor(self, proposal: Proposal) -> Trained | None:
@@ -241,7 +247,8 @@ class _Search:
     def _record(self, controller: Controller, proposal: Proposal, outcome: Outcome) -> None:
         if outcome.trained:
             self.weights.save(outcome.trained)
-        trial = Trial(len(self.trials), proposal, outcome.evaluation, self.clock.elapsed_s)
+        evaluation = self.halving.judged(outcome.evaluation)
+        trial = Trial(len(self.trials), proposal, evaluation, self.clock.elapsed_s)
         self.store.append(trial)
         self._learn(controller, trial)
         good = [t.evaluation.accuracy or 0.0 for t in self.trials if t.evaluation.status == "ok"]
@@ -250,6 +257,7 @@ class _Search:
 
     def _learn(self, controller: Controller, trial: Trial) -> None:
         self.trials.append(trial)
+        self.halving.learn(trial.evaluation)
         self.may_fit.learn(trial.proposal.architecture, trial.evaluation.resources)
         controller.tell(trial.proposal, trial.evaluation)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ class Answers(Executor):
     def __init__(self, lost: frozenset[int] = frozenset(), kill_after: int | None = None) -> None:
         self.evaluated: list[str] = []
         self.inherited: dict[str, str] = {}
+        self.bars: list[float] = []
         self._lost, self._kill_after = lost, kill_after
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -44,6 +46,7 @@ class Answers(Executor):
             if len(self.evaluated) == self._kill_after:
                 os.kill(os.getpid(), signal.SIGKILL)
             self.evaluated.append(args[0].id)
+            self.bars.append(args[1].bar)
             if args[3]:
                 self.inherited[args[0].id] = args[3].architecture.id
             if len(self.evaluated) - 1 in self._lost:
@@ -57,7 +60,8 @@ class Answers(Executor):
         resources = {"latency_ms": 1.0 + len(architecture.layers), "ram_bytes": 4_000.0, "flash_bytes": 9_000.0}
         accuracy = None if fn is measure_untrained else 0.5 + 0.01 * len(architecture.layers)
         measurement = Measurement("cortex-m4", "emulated", resources["latency_ms"], np.zeros((1, 10), np.int8))
-        evaluation = Evaluation("ok", accuracy or 0.0, accuracy, resources)
+        early = accuracy and accuracy - 0.2
+        evaluation = Evaluation("ok", accuracy or 0.0, accuracy, resources, early_reward=early)
         trained = Trained(architecture, {"head_softmax": (np.zeros(2, np.float32),)})
         return Outcome(evaluation, ConvertedModel("tflite", b""), measurement, trained=trained)
 
@@ -107,6 +111,20 @@ def test_the_winner_is_the_best_on_validation(tmp_path: Path) -> None:
     result = run_search(settings(), open_run(tmp_path / "run"), executor=Answers())
     accuracies = [trial.evaluation.accuracy or 0.0 for trial in result.trials]
     assert result.outcome.evaluation.accuracy == max(accuracies)
+
+
+def test_later_networks_meet_a_bar_that_a_resumed_run_remembers(tmp_path: Path) -> None:
+    workers = Answers()
+    result = run_search(settings(trials=12), open_run(tmp_path / "run", trials=12), executor=workers)
+    early = [trial.evaluation.early_reward or 0.0 for trial in result.trials]
+    assert workers.bars[:8] == [0.0] * 8 and workers.bars[-1] == statistics.median(early[:10])  # two at a time
+    opened.pop().close()
+    more = Answers()
+    run_search(settings(trials=13), open_run(tmp_path / "run", resume=True), executor=more)
+    assert more.bars == [statistics.median(early)]
+    free = Answers()
+    run_search(settings(trials=12, halving=False), open_run(tmp_path / "free", halving=False), executor=free)
+    assert free.bars == [0.0] * 12
 
 
 def test_killed_and_resumed_loses_and_repeats_nothing(tmp_path: Path) -> None:

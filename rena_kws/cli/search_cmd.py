@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-scratch", action="store_true", help="train each network from fresh weights instead of its parent's"
     )
+    parser.add_argument("--no-halving", action="store_true", help="train every network to the end")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cluster", metavar="tcp://HOST:PORT", help="a Dask scheduler, whose workers evaluate instead")
     parser.add_argument(
@@ -102,6 +103,7 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         minutes=minutes,
         seed=arguments.seed,
         inherit=not arguments.from_scratch,
+        halving=not arguments.no_halving,
         workers=arguments.workers,
         cluster=arguments.cluster,
     )
