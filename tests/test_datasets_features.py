@@ -13,6 +13,7 @@ import pytest
 from rena_kws.datasets.augment import Augmentation, augment
 from rena_kws.datasets.base import Clip, open_dataset
 from rena_kws.datasets.features import default_cache_dir, load_features
+from rena_kws.datasets.noise import EXPONENTS, coloured
 from rena_kws.datasets.spoken_digits import SpokenDigits
 from rena_kws.errors import DatasetError
 from rena_kws.frontend.features import compute
@@ -177,6 +178,16 @@ def test_shift_moves_without_wrapping_round() -> None:
     edge = np.zeros((1, 16_000), np.float32)
     edge[0, -100:] = 1
     assert not any(augment(alone, edge, np.random.default_rng(seed))[0, :8_000].any() for seed in range(20))
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+def test_noise_falls_as_its_colour_says_from_50_hz_on(exponent: float) -> None:
+    sound = coloured(np.random.default_rng(0), exponent, 160_000)
+    assert np.sqrt(np.mean(sound**2)) == pytest.approx(1)
+    power = np.abs(np.fft.rfft(sound)) ** 2  # a line each 0.1 Hz
+    assert power[:499].sum() < 1e-6 * power.sum()
+    octaves = [power[10 * hz : 20 * hz].sum() for hz in (100, 400)]
+    assert octaves[1] / octaves[0] == pytest.approx(4 ** (1 - exponent), rel=0.15)
 
 
 def test_noise_has_the_level_asked_for_and_silence_stays_silent() -> None:
