@@ -136,8 +136,6 @@ def tone(hz: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
 STILL = Augmentation(
     gain_db=0, reverberant=0, shift_ms=0, slowest=1, fastest=1, colour=0, noisy=0, babble=0, narrow=0, clipped=0
 )  # fmt: skip
-    gain_db=0, reverberant=0, shift_ms=0, slowest=1, fastest=1, colour=0, noisy=0, babble=0, narrow=0, clipped=0
-)
 
 
 def test_gain_wanders_by_as_much_as_asked_for() -> None:
