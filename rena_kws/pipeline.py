@@ -24,7 +24,7 @@ from rena_kws.devices.description import Device
 from rena_kws.errors import CandidateError, DoesNotFitError, ModelError
 from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
 from rena_kws.profilers.base import profiler_for
-from rena_kws.reward import Limit, over_limits, reward
+from rena_kws.reward import STREAM_RESOURCES, Limit, over_limits, reward
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.cost_graph import cost
 from rena_kws.train.settings import TrainSettings
@@ -52,6 +52,8 @@ class Task:
     seed: int = 0
     threads: int = 1
     cache_dir: Path | None = None
+    bar: float = 0.0
+    """The reward that a network must have earned a part of the way through its training to go on with it."""
 
     def features(self, split: str) -> Features:
         """The features of a split; the training split with its augmented variants."""
@@ -129,7 +131,14 @@ def _evaluate(
         if parent:
             inherit(built, parent, calibration)
         epochs = min(MAX_EPOCHS, max(1, task.train_clips // len(training.x)))
-        train(built, training, validation, replace(task.training, epochs=epochs))
+        scale = reward(1.0, resources, task.limits)
+        settings = replace(task.training, epochs=epochs, reject_below=task.bar / max(scale, 1e-9))
+        result = train(built, training, validation, settings)
+    early = None if result.early_accuracy is None else scale * result.early_accuracy
+    if result.rejected:
+        reason = f"stopped part of the way: {early:.3f}, the better half of the networks had {task.bar:.3f} there"
+        evaluation = Evaluation("stopped", early or 0.0, None, resources, reason, clock.seconds, early)
+        return Outcome(evaluation, model, measurement, trained=Trained.of(built))
     with clock("convert"):
         model = converter.convert(built, calibration)
     with clock("score"):
@@ -145,7 +154,7 @@ def _evaluate(
         with clock("convert"):
             onnx, agreement = _to_onnx(built, model, calibration, validation)
     value = reward(score, resources, task.limits)
-    evaluation = Evaluation("ok", value, score, resources, "", clock.seconds)
+    evaluation = Evaluation("ok", value, score, resources, "", clock.seconds, early)
     return Outcome(evaluation, model, measurement, onnx, agreement, Trained.of(built))
 
 
@@ -177,12 +186,22 @@ def measure(architecture: Architecture, model: ConvertedModel, task: Task) -> tu
     resources: dict[str, float] = {"params": price.params, "macs": price.macs, "intensity": price.intensity}
     device = catalogue.get(task.device)
     measurement = _profile(model, device)
-    resources |= _device_resources(measurement)
+    resources |= _device_resources(measurement) | _stream_resources(model, task, None)
     for name in {limit.device for limit in task.limits if limit.device}:
         other = catalogue.get(name)
-        costs = _device_resources(_profile(model, other))
+        costs = _device_resources(_profile(model, other)) | _stream_resources(model, task, name)
         resources |= {f"{name}:{key}": value for key, value in costs.items()}
     return measurement, resources
+
+
+def _stream_resources(model: ConvertedModel, task: Task, device: str | None) -> dict[str, float]:
+    """On a device of the limits, None for the search's; empty where no limit asks, for a stream takes its time."""
+    if not any(limit.name in STREAM_RESOURCES and limit.device == device for limit in task.limits):
+        return {}
+    from rena_kws.streaming.resources import stream_resources
+
+    labels = open_dataset(task.dataset, dict(task.dataset_options)).labels
+    return stream_resources(model, task.front_end, labels, catalogue.get(device or task.device))
 
 
 def _profile(model: ConvertedModel, device: Device) -> Measurement:
@@ -238,7 +257,7 @@ class _DataKey:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        stripped = replace(task, limits=(), training=TrainSettings(), train_clips=0, soft=False)
+        stripped = replace(task, limits=(), training=TrainSettings(), train_clips=0, soft=False, bar=0.0)
         self._identity = repr(stripped)
 
     def __hash__(self) -> int:

@@ -74,7 +74,7 @@ def test_a_streaming_network_is_a_chain_of_windows() -> None:
     assert seed.id != SEED.id and [shape[0] for shape in seed.shapes] == [49, 20, 18, 16, 14]
     assert cost(seed).macs < cost(SEED).macs
     assert smallest(STREAMING, 12).time_padding == "valid"
-    with pytest.raises(InvalidArchitectureError, match="without padding in time has conv2d.*layer 5 is dense"):
+    with pytest.raises(InvalidArchitectureError, match=r"without padding in time has conv2d.*layer 5 is dense"):
         replace(seed, layers=(*seed.layers, Layer("dense", (4,), channels=8)))
     with pytest.raises(InvalidArchitectureError, match="must fit its input; layer 2, ds_conv2d of 3×3, reads 2×20"):
         replace(seed, input_shape=(12, 40, 1))
