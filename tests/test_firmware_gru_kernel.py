@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -14,36 +15,46 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rena_kws.firmware.gru_reference import GATES, SIGMOID_TABLE, TANH_TABLE, QuantizedGru, quantize_gru, run_gru
+from rena_kws.errors import ModelError
+from rena_kws.firmware.gru_reference import (
+    GATES,
+    SIGMOID_TABLE,
+    TANH_TABLE,
+    GateProducts,
+    QuantizedGru,
+    integer_gru,
+    quantize_gru,
+    run_gru,
+)
 
 
-class Product(ctypes.Structure):
+class Products(ctypes.Structure):
     _fields_ = (
         ("weights", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
-        ("multiplier", ctypes.c_int32),
-        ("shift", ctypes.c_int32),
+        ("depth", ctypes.c_int32),
+        ("multiplier", ctypes.c_int32 * GATES),
+        ("shift", ctypes.c_int32 * GATES),
     )
 
 
 class Params(ctypes.Structure):
     _fields_ = (
         ("steps", ctypes.c_int32),
-        ("features", ctypes.c_int32),
         ("units", ctypes.c_int32),
-        ("from_input", Product * GATES),
-        ("from_state", Product * GATES),
+        ("from_input", Products),
+        ("from_state", Products),
         ("sigmoid", ctypes.c_void_p),
         ("tanh", ctypes.c_void_p),
     )
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def library(tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = Path(str(resources.files("rena_kws.firmware.c")))
     target = tmp_path_factory.mktemp("gru") / "gru.so"
     flags = [*STRICT_FLAGS, "-O1", "-fPIC", "-shared", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
-    subprocess.run(["cc", *flags, str(folder / "kws_gru.c"), "-o", str(target)], check=True)
+    subprocess.run([tool("cc"), *flags, str(folder / "kws_gru.c"), "-o", str(target)], check=True)
     return ctypes.CDLL(str(target))
 
 
@@ -54,32 +65,40 @@ def test_kernel_is_the_reference(
 ) -> None:
     rng = np.random.default_rng(seed)
     shapes = ((features, GATES * units), (units, GATES * units), (2, GATES * units))
-    gru = quantize_gru(
-        *((gain * rng.normal(size=s)).astype(np.float32) for s in shapes), scale, int(rng.integers(-128, 128))
-    )
+    constants = quantize_gru(*((gain * rng.normal(size=s)).astype(np.float32) for s in shapes), scale)
+    gru = integer_gru(constants, scale, int(rng.integers(-128, 128)))
     x = rng.integers(-128, 128, (12, features)).astype(np.int8)
-    np.testing.assert_array_equal(run_kernel(library, gru, x), run_gru(gru, x[None])[0])
+    np.testing.assert_array_equal(run_kernel(library, gru, x), run_gru(gru, x[None])[0, -1])
+
+
+def test_gates_beyond_32_bits_are_refused() -> None:
+    wild = np.full((2, 6), 1e9, np.float32)
+    with pytest.raises(ModelError, match="scales below"):
+        integer_gru(quantize_gru(wild, wild, 0 * wild, 1.0), 1.0, 0)
+
+
+def test_biases_beside_tiny_weights_are_not_clipped() -> None:
+    tiny, bias = np.full((1, 3), 1e-12, np.float32), np.array([[0.5, -0.5, 2.0], [0.0, 0.0, 0.0]], np.float32)
+    constants = quantize_gru(tiny, np.zeros((1, 3), np.float32), bias, 0.01)
+    kept = constants.bias[:, 0] * np.array(constants.kernel_scales) * 0.01
+    np.testing.assert_allclose(kept, bias[0], rtol=1e-6)
 
 
 def run_kernel(library: ctypes.CDLL, gru: QuantizedGru, x: NDArray[np.int8]) -> NDArray[np.int8]:
-    units = gru.recurrent.shape[0]
-    kernel, recurrent = np.ascontiguousarray(gru.kernel.T), np.ascontiguousarray(gru.recurrent.T)
-    tables = SIGMOID_TABLE.astype(np.int16), TANH_TABLE.astype(np.int16)
+    kept: list[NDArray[np.generic]] = []  # what the pointers point to
 
-    def products(
-        weights: NDArray[np.int8], bias: NDArray[np.int32], scales: tuple[tuple[int, int], ...]
-    ) -> list[Product]:
-        rows = [slice(gate * units, (gate + 1) * units) for gate in range(GATES)]
-        return [Product(weights[r].ctypes.data, bias[r].ctypes.data, *s) for r, s in zip(rows, scales, strict=True)]
+    def pointer(values: NDArray[np.generic]) -> int:
+        kept.append(np.ascontiguousarray(values))
+        return kept[-1].ctypes.data
 
-    params = Params(
-        *x.shape,
-        units,
-        (Product * GATES)(*products(kernel, gru.bias, gru.scales)),
-        (Product * GATES)(*products(recurrent, gru.recurrent_bias, gru.recurrent_scales)),
-        *(table.ctypes.data for table in tables),
-    )
-    state, output = np.full(units, 99, np.int16), np.zeros((len(x), units), np.int8)
-    pointers = (ctypes.c_void_p(a.ctypes.data) for a in (x, state, output))
-    library.kws_gru(ctypes.byref(params), *pointers)
+    def products(of: GateProducts) -> Products:
+        multipliers, shifts = zip(*of.scales, strict=True)
+        by_unit = pointer(of.weights.transpose(1, 0, 2)), pointer(of.bias.T)
+        scales = (ctypes.c_int32 * GATES)(*multipliers), (ctypes.c_int32 * GATES)(*shifts)
+        return Products(*by_unit, of.weights.shape[2], *scales)
+
+    tables = (pointer(table.astype(np.int16)) for table in (SIGMOID_TABLE, TANH_TABLE))
+    params = Params(len(x), gru.units, products(gru.from_input), products(gru.from_state), *tables)
+    scratch, output = np.full(gru.units, 99, np.int16), np.full(gru.units, 99, np.int8)
+    library.kws_gru(ctypes.byref(params), *(ctypes.c_void_p(a.ctypes.data) for a in (x, output, scratch)))
     return output

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rena_kws.firmware.gru_reference import SIGMOID_TABLE, STATE_SCALE, TANH_TABLE, quantize_gru, run_gru
+from rena_kws.firmware.gru_reference import (
+    SIGMOID_TABLE,
+    STATE_SCALE,
+    TANH_TABLE,
+    integer_gru,
+    quantize_gru,
+    run_gru,
+)
 
 
 def test_tables_are_the_functions() -> None:
@@ -27,7 +34,7 @@ def test_states_are_those_of_keras(gain: float) -> None:
     layer.set_weights(weights)
     x = rng.integers(-128, 128, (16, 49, features)).astype(np.int8)
     expected = layer((x.astype(np.float32) - zero_point) * scale).numpy()
-    error = run_gru(quantize_gru(*weights, scale, zero_point), x) * STATE_SCALE - expected
+    error = run_gru(integer_gru(quantize_gru(*weights, scale), scale, zero_point), x) * STATE_SCALE - expected
     assert np.sqrt(np.mean(error**2)) < 0.02
     assert np.std(expected) > 0.3
 
@@ -35,7 +42,8 @@ def test_states_are_those_of_keras(gain: float) -> None:
 def test_a_slow_state_goes_on_moving() -> None:
     """With z near 1 a step is a fraction of an int8 unit; a state of 8 bits would never leave zero."""
     bias = np.array([[6.0, 0.0, 2.0], [0.0, 0.0, 0.0]], np.float32)
-    gru = quantize_gru(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32), bias, 1.0, 0)
+    zeros = np.zeros((1, 3), np.float32)
+    gru = integer_gru(quantize_gru(zeros, zeros, bias, 1.0), 1.0, 0)
     z = 1 / (1 + np.exp(-6.0))
     states = run_gru(gru, np.zeros((1, 200, 1), np.int8))[0, :, 0] * STATE_SCALE
     np.testing.assert_allclose(states, np.tanh(2.0) * (1 - z ** np.arange(1, 201)), atol=0.02)
@@ -47,10 +55,12 @@ def test_any_weights_stay_near_the_formula(seed: int, gain: float, scale: float,
     """One step from zero: the formula in real numbers on the rounded weights."""
     rng = np.random.default_rng(seed)
     kernel, bias = (gain * rng.normal(size=shape).astype(np.float32) for shape in ((5, 9), (2, 9)))
-    gru = quantize_gru(kernel, np.ones((3, 9), np.float32), bias, scale, zero_point)
+    constants = quantize_gru(kernel, np.ones((3, 9), np.float32), bias, scale)
+    gru = integer_gru(constants, scale, zero_point)
     x = rng.integers(-128, 128, (4, 1, 5)).astype(np.int8)
-    per_gate = np.repeat(np.abs(kernel.reshape(5, 3, 3)).max(axis=(0, 2)) / 127, 3)
-    z, r, n = np.split((x[:, 0] - float(zero_point)) * scale @ (gru.kernel * per_gate) + bias[0], 3, axis=1)
+    per_gate = np.array(constants.kernel_scales)[:, None, None]
+    weights = (constants.kernel * per_gate).reshape(9, 5).T
+    z, r, n = np.split((x[:, 0] - float(zero_point)) * scale @ weights + bias[0], 3, axis=1)
     z_state, r_state, n_state = np.split(np.clip(bias[1], -8, 8), 3)
     z, r, n = (np.clip(a, -8, 8) for a in (z, r, n))
     update, reset = (1 / (1 + np.exp(-np.clip(a, -8, 8))) for a in (z + z_state, r + r_state))

@@ -102,7 +102,7 @@ def test_spec_needs_no_tensorflow() -> None:
         ((replace(CONV, channels=0),), "positive"),
         ((replace(CONV, dilation=2),), "has no dilation"),
         ((replace(CONV, kind="ds_conv2d", stride=(2, 1)),), "equal on both axes"),
-        ((replace(CONV, kind="gru"),), "kind is one of"),
+        ((replace(CONV, kind="lstm"),), "kind is one of"),
         ((CONV, replace(CONV, sources=(0,))), "must be read"),
         ((CONV, add(0, 1)), "latest first"),
         ((Layer("dense", (0,), channels=8), replace(CONV, sources=(1,))), "follow a dense"),

@@ -36,7 +36,9 @@ class Critic:
     def __init__(self, reference: Sequence[Architecture]) -> None:
         described = np.array([describe(architecture) for architecture in reference])
         self._centre = described.mean(axis=0)
-        self._spread = np.maximum(described.std(axis=0), 1e-3) * described.shape[1] ** 0.5
+        deviation = described.std(axis=0)
+        # A feature that no network of the space has, such as a count of a kind it lacks, is none.
+        self._spread = np.maximum(deviation, 1e-3) * max(1, np.count_nonzero(deviation)) ** 0.5
         self._x: list[Array] = []
         self._rewards: list[float] = []
         self._fit: _Fit | None = None

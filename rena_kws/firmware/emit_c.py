@@ -41,7 +41,7 @@ def initializer(fields: Mapping[str, Any], prefix: str, name: str, indent: str =
     for member, value in fields.items():
         symbol = f"{prefix}_{member}"
         if isinstance(value, Mapping):
-            inner, text = initializer(value, prefix, name, indent + "    ")
+            inner, text = initializer(value, symbol, name, indent + "    ")
             definitions += inner
         elif isinstance(value, np.ndarray):
             definitions.append(constant(symbol, value, name))

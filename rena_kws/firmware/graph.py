@@ -22,6 +22,9 @@ from rena_kws.errors import ModelError
 MAX_TENSOR_BYTES = 1 << 28
 """Larger than the address space any supported chip has for RAM or flash; a larger tensor is a damaged file."""
 
+GRU = "CUSTOM KWS_GRU"
+"""Our own operator (see lower_gru.py), as the graph names it."""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -87,7 +90,7 @@ class Graph:
         return self.tensors[index] if index >= 0 else None
 
     def macs(self, op: Op) -> int:
-        """Multiply-accumulates of `op`: those of convolutions and dense layers, 0 for any other."""
+        """Multiply-accumulates of `op`: those of convolutions, dense and GRU layers, 0 for any other."""
         weights, out = self.input(op, 1), self.tensors[op.outputs[0]]
         if weights is None:
             return 0
@@ -97,6 +100,9 @@ class Graph:
             return out.elements * math.prod(weights.shape[1:3])
         if op.name == "FULLY_CONNECTED":
             return out.elements * weights.shape[-1]
+        x, recurrent = self.input(op, 0), self.input(op, 2)
+        if op.name == GRU and x and recurrent:
+            return x.shape[1] * (weights.elements + recurrent.elements)
         return 0
 
 

@@ -23,66 +23,88 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rena_kws.firmware.quantize import logistic, quantize_multiplier, tanh
+from rena_kws.errors import ModelError
+from rena_kws.firmware.quantize import INT32_MAX, logistic, quantize_multiplier, tanh
 
 GATES = 3
 STATE_SCALE = 1 / 128
 GATE_FRACTION_BITS = 12
+MAX_SHIFT = 30
+"""Bits to the left from a sum to Q3.12; more of them would shift everything out of 32 bits."""
+_BIAS_LIMIT = 1 << 30
 _STEP_BITS = 8
 
 
 @dataclass(frozen=True)
-class QuantizedGru:
-    """Integer parameters; columns are the units of z, then r, then n.
+class GruConstants:
+    """What a model file holds of a GRU. The first axis is the gate: z, r, n.
 
-    `kernel` [features, 3 · units], `recurrent` [units, 3 · units]. `bias` and `recurrent_bias` [3 · units] are in units
-    of their sums, the input's zero point folded into `bias`. `scales` and `recurrent_scales`: for each gate
-    (multiplier in Q31, shift) from a sum to Q3.12.
+    `kernel` int8 [3, units, features] and `recurrent` int8 [3, units, units] have one scale a gate, symmetric. `bias`
+    and `recurrent_bias` int32 [3, units] are in units of the product of their weights' scale and that of the input or
+    the state.
     """
 
     kernel: NDArray[np.int8]
     recurrent: NDArray[np.int8]
     bias: NDArray[np.int32]
     recurrent_bias: NDArray[np.int32]
+    kernel_scales: tuple[float, ...]
+    recurrent_scales: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class GateProducts:
+    """One of the two products of all gates: `weights` int8 [3, units, depth], `bias` int32 [3, units] with the zero
+    point of what is multiplied folded in, and for each gate the factor from a sum to Q3.12 as Q31 multiplier and
+    shift."""
+
+    weights: NDArray[np.int8]
+    bias: NDArray[np.int32]
     scales: tuple[tuple[int, int], ...]
-    recurrent_scales: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class QuantizedGru:
+    """Integer parameters, ready to run."""
+
+    from_input: GateProducts
+    from_state: GateProducts
+
+    @property
+    def units(self) -> int:
+        return int(self.from_state.bias.shape[1])
 
 
 def quantize_gru(
-    kernel: NDArray[np.float32],
-    recurrent: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    input_scale: float,
-    input_zero_point: int,
-) -> QuantizedGru:
+    kernel: NDArray[np.float32], recurrent: NDArray[np.float32], bias: NDArray[np.float32], input_scale: float
+) -> GruConstants:
     """Weights of `keras.layers.GRU(reset_after=True)` in integers; `bias` [2, 3 · units]: input, then recurrent."""
-    weights, weight_scales = _quantize_gates(kernel)
-    recurrent_weights, recurrent_weight_scales = _quantize_gates(recurrent)
-    sum_scales, recurrent_sum_scales = weight_scales * input_scale, recurrent_weight_scales * STATE_SCALE
-    offset = input_zero_point * weights.astype(np.int64).sum(axis=0)
+    gates = [part.astype(np.float64).reshape(GATES, -1) for part in bias]
+    weights, scales, biases = _quantize_gates(kernel, gates[0], input_scale)
+    recurrent_weights, recurrent_scales, recurrent_biases = _quantize_gates(recurrent, gates[1], STATE_SCALE)
+    return GruConstants(weights, recurrent_weights, biases, recurrent_biases, scales, recurrent_scales)
+
+
+def integer_gru(constants: GruConstants, input_scale: float, input_zero_point: int) -> QuantizedGru:
+    """A GRU's constants for an input of this scale and zero point. Raises `ModelError` for what 32 bits do not hold."""
+    c = constants
     return QuantizedGru(
-        weights,
-        recurrent_weights,
-        _quantize_bias(bias[0], sum_scales, -offset),
-        _quantize_bias(bias[1], recurrent_sum_scales, np.zeros_like(offset)),
-        tuple(quantize_multiplier(float(s) * (1 << GATE_FRACTION_BITS)) for s in sum_scales),
-        tuple(quantize_multiplier(float(s) * (1 << GATE_FRACTION_BITS)) for s in recurrent_sum_scales),
+        _gate_products(c.kernel, c.bias, c.kernel_scales, input_scale, input_zero_point),
+        _gate_products(c.recurrent, c.recurrent_bias, c.recurrent_scales, STATE_SCALE, 0),
     )
 
 
 def run_gru(gru: QuantizedGru, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
-    """The states: [batch, time, features] to [batch, time, units] (scale 1/128, zero point 0), beginning with zeros."""
+    """The states: [batch, time, features] to [batch, time, units] (scale 1/128, zero point 0), beginning with zeros.
+
+    The layer gives the last of them.
+    """
     batch, steps, _ = inputs.shape
-    units = gru.recurrent.shape[0]
-    state = np.zeros((batch, units), np.int64)
-    outputs = np.zeros((batch, steps, units), np.int8)
-    from_input = _to_gate_units(inputs.astype(np.int64) @ gru.kernel.astype(np.int64) + gru.bias, gru.scales)
-    recurrent = gru.recurrent.astype(np.int64)
+    state = np.zeros((batch, gru.units), np.int64)
+    outputs = np.zeros((batch, steps, gru.units), np.int8)
     for t in range(steps):
-        sums = _state_to_int8(state) @ recurrent + gru.recurrent_bias
-        from_state = _to_gate_units(sums, gru.recurrent_scales)
-        z_in, r_in, n_in = np.split(from_input[:, t], GATES, axis=-1)
-        z_state, r_state, n_state = np.split(from_state, GATES, axis=-1)
+        z_in, r_in, n_in = _gate_sums(gru.from_input, inputs[:, t])
+        z_state, r_state, n_state = _gate_sums(gru.from_state, _state_to_int8(state))
         z = _look_up(SIGMOID_TABLE, _saturate_int16(z_in + z_state))
         r = _look_up(SIGMOID_TABLE, _saturate_int16(r_in + r_state))
         n = _look_up(TANH_TABLE, _saturate_int16(n_in + _round_shift(r * n_state, 15)))
@@ -91,29 +113,53 @@ def run_gru(gru: QuantizedGru, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
     return outputs
 
 
-def _quantize_gates(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-    """Weights in -127 … 127 and one scale for each gate; a gate of zeros has scale 1."""
-    gates = weights.astype(np.float64).reshape(weights.shape[0], GATES, -1)
-    largest = np.abs(gates).max(axis=(0, 2))
-    scales = np.where(largest > 0, largest / 127, 1.0)
-    return np.rint(gates / scales[:, None]).astype(np.int8).reshape(weights.shape), scales
+def _quantize_gates(
+    weights: NDArray[np.float32], bias: NDArray[np.float64], read_scale: float
+) -> tuple[NDArray[np.int8], tuple[float, ...], NDArray[np.int32]]:
+    """Weights in -127 … 127, one scale for each gate, and its biases [3, units].
+
+    A gate of zeros has scale 1, and one whose weights are next to nothing a scale at which its biases fit.
+    """
+    gates = weights.astype(np.float64).reshape(len(weights), GATES, -1).transpose(1, 2, 0)
+    largest = np.abs(gates).max(axis=(1, 2))
+    least = np.abs(bias).max(axis=1) / (read_scale * (_BIAS_LIMIT - 1))
+    # In single precision, as the file has them.
+    scales = np.where(largest > 0, np.maximum(largest / 127, least), 1.0).astype(np.float32).astype(np.float64)
+    integers = np.clip(np.rint(gates / scales[:, None, None]), -127, 127).astype(np.int8)
+    biases = np.rint(bias / (scales[:, None] * read_scale))
+    return integers, tuple(scales.tolist()), np.clip(biases, -_BIAS_LIMIT, _BIAS_LIMIT).astype(np.int32)
 
 
-def _quantize_bias(
-    bias: NDArray[np.float32], sum_scales: NDArray[np.float64], offset: NDArray[np.int64]
-) -> NDArray[np.int32]:
-    sums = np.rint(bias.astype(np.float64).reshape(GATES, -1) / sum_scales[:, None]).ravel() + offset
-    return np.clip(sums, -(1 << 30), 1 << 30).astype(np.int32)
+def _gate_products(
+    weights: NDArray[np.int8], bias: NDArray[np.int32], scales: tuple[float, ...], read_scale: float, zero_point: int
+) -> GateProducts:
+    with_offset = bias.astype(np.int64) - zero_point * weights.astype(np.int64).sum(axis=2)
+    largest = int(np.abs(with_offset).max()) + 128 * int(np.abs(weights.astype(np.int64)).sum(axis=2).max())
+    if largest > INT32_MAX:
+        raise ModelError(f"a GRU's sums fit in 32 bits; with these biases and weights they reach {largest}")
+    factors = tuple(quantize_multiplier(scale * read_scale * (1 << GATE_FRACTION_BITS)) for scale in scales)
+    if any(shift > MAX_SHIFT for _, shift in factors):
+        raise ModelError(
+            f"a GRU's gates have scales below {2.0**MAX_SHIFT / (1 << GATE_FRACTION_BITS) / read_scale:g}; "
+            f"got {max(scales):g}"
+        )
+    return GateProducts(weights, with_offset.astype(np.int32), factors)
 
 
-def _to_gate_units(sums: NDArray[np.int64], scales: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
-    """`quantize.scale` of each gate's columns, saturated; a shift to the left saturates too instead of wrapping."""
-    units = sums.shape[-1] // GATES
-    multiplier = np.repeat([m for m, _ in scales], units)
-    shift = np.repeat([s for _, s in scales], units)
-    raised = np.clip(sums << np.maximum(shift, 0), -(1 << 31), (1 << 31) - 1)
+def _gate_sums(products: GateProducts, x: NDArray[np.integer]) -> list[NDArray[np.int64]]:
+    """By gate W x + b, [batch, units] in Q3.12."""
+    rows = x.astype(np.float64)  # which holds every sum, and has a fast product
+    return [
+        _to_gate_units((rows @ weights.T.astype(np.float64)).astype(np.int64) + bias, *scale)
+        for weights, bias, scale in zip(products.weights, products.bias, products.scales, strict=True)
+    ]
+
+
+def _to_gate_units(sums: NDArray[np.int64], multiplier: int, shift: int) -> NDArray[np.int64]:
+    """`quantize.scale`, saturated; a shift to the left saturates too instead of wrapping."""
+    raised = np.clip(sums << max(shift, 0), -(1 << 31), (1 << 31) - 1)
     product = (raised * multiplier + (1 << 30)) >> 31
-    right = np.maximum(-shift, 0)
+    right = max(-shift, 0)
     mask = (1 << right) - 1
     return _saturate_int16((product >> right) + ((product & mask) > (mask >> 1) + (product < 0)))
 

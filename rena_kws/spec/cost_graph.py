@@ -13,6 +13,9 @@ from math import prod
 from rena_kws.spec.architecture import Architecture, Shape, window_shape
 from rena_kws.spec.assemble import Padding, assemble
 
+GATES = 3
+"""Of a GRU: update, reset and candidate, each with a bias for what it reads and one for the state."""
+
 
 @dataclass(frozen=True)
 class OpCost:
@@ -141,6 +144,11 @@ class _Counter:
     def dense(self, x: _Tensor, units: int, activation: str, name: str) -> _Tensor:
         weights = x.shape[2] * units
         return self._op(name, "dense", [x], (1, 1, units), (1, 1), weights, units, weights)
+
+    def gru(self, x: _Tensor, units: int, name: str) -> _Tensor:
+        steps, features = x.shape[0], x.shape[1] * x.shape[2]
+        weights = GATES * units * (features + units)
+        return self._op(name, "gru", [x], (1, 1, units), (1, 1), weights, 2 * GATES * units, steps * weights)
 
     def _op(
         self,
