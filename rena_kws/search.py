@@ -29,8 +29,7 @@ from rena_kws.reward import Limit
 from rena_kws.reward.limit_filter import LimitFilter
 from rena_kws.run_folder import RunFolder
 from rena_kws.spec.architecture import Architecture
-from rena_kws.spec.search_space import SearchSpace
-from rena_kws.starting_point import refuse_impossible_limits, starting_network
+from rena_kws.starting_point import refuse_impossible_limits, search_space, starting_network
 from rena_kws.store import Store, Trial
 from rena_kws.train.settings import TrainSettings
 from rena_kws.workers import WorkerPool
@@ -165,7 +164,7 @@ class _Search:
         self.settings, self.task, self.labels = settings, task, labels
         self.store, self.weights = folder.store, folder.weights
         self.pool, self.clock, self.watch = pool, clock, watch
-        self.space = SearchSpace()
+        self.space = search_space(task)
         self.may_fit = LimitFilter(() if settings.soft else settings.limits)
         self.halving = Halving()
         self.trials: list[Trial] = []

@@ -62,7 +62,7 @@ class ModelBuilder:
         return len(self._tensors) - 1
 
     def op(self, name: str, inputs: Sequence[int], outputs: Sequence[int], options: str = "", **fields: Any) -> None:
-        """An operator; `options` is the schema's table for it and `fields` its members."""
+        """An operator; `options` is the schema's table for it and `fields` its members. "CUSTOM X" is a custom one."""
         op = schema.OperatorT()
         if name not in self._codes:
             self._codes.append(name)
@@ -94,6 +94,7 @@ class ModelBuilder:
     @staticmethod
     def _code(name: str) -> Any:
         code = schema.OperatorCodeT()
+        name, _, code.customCode = name.partition(" ")
         code.builtinCode = getattr(schema.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
         code.version = 1

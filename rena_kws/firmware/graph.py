@@ -125,6 +125,27 @@ def read_graph(model: ConvertedModel) -> Graph:
     return graph
 
 
+def custom_operators(model: ConvertedModel) -> tuple[str, ...]:
+    """The operators of a .tflite model that are none of TFLite's, as the graph names them.
+
+    Nothing for a file that cannot be read: whoever runs it will say so.
+    """
+    if model.format != "tflite" or model.data[4:8] != b"TFL3":
+        return ()
+    try:
+        root = schema.Model.GetRootAs(model.data)
+        names = (_op_name(root.OperatorCodes(index)) for index in range(root.OperatorCodesLength()))
+        return tuple(name for name in names if name.startswith("CUSTOM "))
+    except Exception:  # Damage shows as any exception at all
+        return ()
+
+
+def _op_name(code: Any) -> str:
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    name = _OP_NAMES.get(number, f"operator {number}")
+    return f"{name} {(code.CustomCode() or b'').decode('utf-8', 'replace')}" if name == "CUSTOM" else name
+
+
 def _label(name: str) -> str:
     return repr(name.split(";")[0][:80])
 
@@ -192,10 +213,7 @@ class _Reader:
         code = self._model.OperatorCodes(table.OpcodeIndex())
         if not 0 <= table.OpcodeIndex() < self._model.OperatorCodesLength():
             raise ModelError(f"operator {index} has the operator code {table.OpcodeIndex()}, which does not exist")
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        name = _OP_NAMES.get(number, f"operator {number}")
-        if name == "CUSTOM":
-            name = f"CUSTOM {(code.CustomCode() or b'').decode('utf-8', 'replace')}"
+        name = _op_name(code)
         inputs = _indices(table.InputsAsNumpy(), tensor_count, optional=True) if table.InputsLength() else ()
         outputs = _indices(table.OutputsAsNumpy(), tensor_count) if table.OutputsLength() else ()
         if not outputs:
