@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,7 +162,8 @@ def test_what_grew_computes_what_it_did() -> None:
 def test_a_search_among_networks_with_a_gru(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: Callable[[str], str]
 ) -> None:
-    monkeypatch.setattr("rena_kws.search.search_space", lambda task: SearchSpace(kinds=("gru",), max_layers=1))
+    space = SearchSpace(kinds=("gru",), max_layers=1)
+    monkeypatch.setattr(sys.modules[SearchSettings.__module__], "search_space", lambda task: space)
     settings = SearchSettings(
         dataset=write_tones(tmp_path / "tones.npz"), start=Architecture(3, ALONE), trials=2, minutes=None, workers=1,
         trial_clips=1_000, final_clips=2_000,
@@ -181,8 +183,8 @@ def test_a_search_among_networks_with_a_gru(
     [
         ({"recurrent": (3, 4, 5)}, r"\(3, 4, 4\) was expected"),
         ({"kernel_scale": 0.01}, "scale for each of 3 gates"),
-        ({"kernel_scale": [1e9] * 3}, "scales below"),
-        ({"bias": 2**31 - 1}, "fit in 32 bits"),
+        ({"kernel_scale": [1e9] * 3}, "these reach"),
+        ({"bias": 2**31 - 1}, "sums of 32 bits"),
         ({"state_scale": 0.01}, "1/128"),
     ],
     ids=["shape", "one scale", "large scales", "large bias", "another state"],

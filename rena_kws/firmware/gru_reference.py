@@ -8,8 +8,7 @@ Gates as Keras' GRU with `reset_after` (Cho et al. 2014, in cuDNN's form, recall
 `Qm.n` means m integer and n fraction bits beside the sign; ⌊x⌉ is (x + half) >> n, ties towards plus infinity.
 
 - x: int8 with the scale and zero point of its tensor. W and U: int8, symmetric, one scale for each gate.
-- Sums of products and biases: int32. Both sums become Q3.12 as by `quantize.scale` (two roundings), but saturate, to
-  int32 where the shift is to the left and to int16 at the end.
+- Sums of products and biases: int32. Each becomes Q3.12 by one multiplication (`GateScale`), saturated to int16.
 - Between them: z and r saturate the sum to int16; n adds ⌊r · (U_n h + c_n) / 2^15⌉ and saturates.
 - σ and tanh: 257 points of Q0.15, 1/16 apart, from `quantize.logistic` and `quantize.tanh`; straight lines between.
 - h: Q0.15, so that small updates are not lost: h' = n + ⌊z · (h - n) / 2^15⌉, which fits in int32 and int16.
@@ -24,13 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.errors import ModelError
-from rena_kws.firmware.quantize import INT32_MAX, logistic, quantize_multiplier, tanh
+from rena_kws.firmware.quantize import logistic, quantize_multiplier, tanh
 
 GATES = 3
 STATE_SCALE = 1 / 128
 GATE_FRACTION_BITS = 12
-MAX_SHIFT = 30
-"""Bits to the left from a sum to Q3.12; more of them would shift everything out of 32 bits."""
 _BIAS_LIMIT = 1 << 30
 _STEP_BITS = 8
 
@@ -53,14 +50,38 @@ class GruConstants:
 
 
 @dataclass(frozen=True)
+class GateScale:
+    """From a sum to Q3.12: ((sum · 2^lift · multiplier / 2^32, rounded down) + half) / 2^shift, rounded down.
+
+    `lift` is the most that leaves every possible sum in 32 bits, so the first rounding costs next to nothing; `half` is
+    half of 2^shift. 0 to 31 bits both, `multiplier` below 2^31.
+    """
+
+    lift: int
+    multiplier: int
+    half: int
+    shift: int
+
+    @classmethod
+    def of(cls, factor: float, largest: int) -> GateScale:
+        """For sums up to `largest`. Raises `ModelError` where 32 bits do not hold those and their Q3.12."""
+        multiplier, exponent = quantize_multiplier(factor)  # multiplier / 2^31 · 2^exponent
+        lift = min(31 - largest.bit_length(), exponent + 32)
+        shift = lift - 1 - exponent
+        if lift < 0 or shift < 0:
+            reach = largest * factor / (1 << GATE_FRACTION_BITS)
+            raise ModelError(f"a GRU's gates read sums of 32 bits, up to {1 << 17:,}; these reach {reach:,.6g}")
+        return cls(lift, multiplier, (1 << shift) >> 1, shift)
+
+
+@dataclass(frozen=True)
 class GateProducts:
     """One of the two products of all gates: `weights` int8 [3, units, depth], `bias` int32 [3, units] with the zero
-    point of what is multiplied folded in, and for each gate the factor from a sum to Q3.12 as Q31 multiplier and
-    shift."""
+    point of what is multiplied folded in, and a scale for the sums of each gate."""
 
     weights: NDArray[np.int8]
     bias: NDArray[np.int32]
-    scales: tuple[tuple[int, int], ...]
+    scales: tuple[GateScale, ...]
 
 
 @dataclass(frozen=True)
@@ -134,34 +155,24 @@ def _gate_products(
     weights: NDArray[np.int8], bias: NDArray[np.int32], scales: tuple[float, ...], read_scale: float, zero_point: int
 ) -> GateProducts:
     with_offset = bias.astype(np.int64) - zero_point * weights.astype(np.int64).sum(axis=2)
-    largest = int(np.abs(with_offset).max()) + 128 * int(np.abs(weights.astype(np.int64)).sum(axis=2).max())
-    if largest > INT32_MAX:
-        raise ModelError(f"a GRU's sums fit in 32 bits; with these biases and weights they reach {largest}")
-    factors = tuple(quantize_multiplier(scale * read_scale * (1 << GATE_FRACTION_BITS)) for scale in scales)
-    if any(shift > MAX_SHIFT for _, shift in factors):
-        raise ModelError(
-            f"a GRU's gates have scales below {2.0**MAX_SHIFT / (1 << GATE_FRACTION_BITS) / read_scale:g}; "
-            f"got {max(scales):g}"
-        )
-    return GateProducts(weights, with_offset.astype(np.int32), factors)
+    largest = (np.abs(with_offset) + 128 * np.abs(weights.astype(np.int64)).sum(axis=2)).max(axis=1)
+    factors = [scale * read_scale * (1 << GATE_FRACTION_BITS) for scale in scales]
+    gate_scales = tuple(GateScale.of(factor, int(most)) for factor, most in zip(factors, largest, strict=True))
+    return GateProducts(weights, with_offset.astype(np.int32), gate_scales)
 
 
 def _gate_sums(products: GateProducts, x: NDArray[np.integer]) -> list[NDArray[np.int64]]:
     """By gate W x + b, [batch, units] in Q3.12."""
     rows = x.astype(np.float64)  # which holds every sum, and has a fast product
     return [
-        _to_gate_units((rows @ weights.T.astype(np.float64)).astype(np.int64) + bias, *scale)
+        _to_gate_units((rows @ weights.T.astype(np.float64)).astype(np.int64) + bias, scale)
         for weights, bias, scale in zip(products.weights, products.bias, products.scales, strict=True)
     ]
 
 
-def _to_gate_units(sums: NDArray[np.int64], multiplier: int, shift: int) -> NDArray[np.int64]:
-    """`quantize.scale`, saturated; a shift to the left saturates too instead of wrapping."""
-    raised = np.clip(sums << max(shift, 0), -(1 << 31), (1 << 31) - 1)
-    product = (raised * multiplier + (1 << 30)) >> 31
-    right = max(-shift, 0)
-    mask = (1 << right) - 1
-    return _saturate_int16((product >> right) + ((product & mask) > (mask >> 1) + (product < 0)))
+def _to_gate_units(sums: NDArray[np.int64], scale: GateScale) -> NDArray[np.int64]:
+    upper = ((sums << scale.lift) * scale.multiplier) >> 32
+    return _saturate_int16((upper + scale.half) >> scale.shift)
 
 
 def _look_up(table: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.int64]:

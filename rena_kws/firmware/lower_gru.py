@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from rena_kws.firmware.gru_reference import (
     integer_gru,
 )
 from rena_kws.firmware.operands import Call, Operands
+
+BLOCK = 4
+"""KWS_GRU_BLOCK of kws_gru.h."""
 
 
 def gru_of(op: Operands) -> QuantizedGru:
@@ -63,23 +67,35 @@ def gru(op: Operands) -> tuple[Call, ...]:
     parameters, x, out = gru_of(op), op.input(0), op.output()
     fields = {
         "steps": x.shape[1],
+        "features": x.shape[2],
         "units": parameters.units,
-        "from_input": _products(parameters.from_input),
-        "from_state": _products(parameters.from_state),
+        "from_input": products_of(parameters.from_input),
+        "from_state": products_of(parameters.from_state),
         "sigmoid": SIGMOID_TABLE.astype(np.int16),
         "tanh": TANH_TABLE.astype(np.int16),
     }
-    return (Call("gru", "gru", "gru", fields, (x.index, out.index), scratch_bytes=2 * parameters.units),)
+    needed = scratch_bytes(x.shape[2], parameters.units)
+    return (Call("gru", "gru", "gru", fields, (x.index, out.index), scratch_bytes=needed),)
 
 
-def _products(products: GateProducts) -> Mapping[str, object]:
+def scratch_bytes(features: int, units: int) -> int:
+    """What kws_gru.h asks for."""
+    return 3 * _in_blocks(units) + (_in_blocks(features) if features % BLOCK else 0)
+
+
+def _in_blocks(depth: int) -> int:
+    return -(-depth // BLOCK) * BLOCK
+
+
+def products_of(products: GateProducts) -> dict[str, Any]:
     """The members of kws_gru_products."""
+    gates, units, depth = products.weights.shape
+    padded = np.pad(products.weights, ((0, 0), (0, 0), (0, -depth % BLOCK)))
     return {
-        "weights": np.ascontiguousarray(products.weights.transpose(1, 0, 2)),
+        "weights": np.ascontiguousarray(padded.reshape(gates, units, -1, BLOCK).transpose(1, 2, 0, 3)),
         "bias": np.ascontiguousarray(products.bias.T),
-        "depth": products.weights.shape[2],
-        "multiplier": [multiplier for multiplier, _ in products.scales],
-        "shift": [shift for _, shift in products.scales],
+        "depth": padded.shape[2],
+        **{name: vars(scale) for name, scale in zip(("update", "reset", "candidate"), products.scales, strict=True)},
     }
 
 
