@@ -24,7 +24,7 @@ def search_space(task: Task) -> SearchSpace:
     """The networks that every device runs which the task names."""
     devices = {task.device} | {limit.device for limit in task.limits if limit.device}
     known = [profiler_for(catalogue.get(name)).kinds for name in devices]
-    return SearchSpace(kinds=tuple(kind for kind in KINDS if all(kind in kinds for kind in known)))
+    return SearchSpace(kinds=tuple(kind for kind in KINDS if all(kind in runs for runs in known)))
 
 
 def refuse_impossible_limits(space: SearchSpace, classes: int, task: Task, measure: Measure) -> None:

@@ -37,8 +37,8 @@ class Critic:
         described = np.array([describe(architecture) for architecture in reference])
         self._centre = described.mean(axis=0)
         deviation = described.std(axis=0)
-        # A feature that no network of the space has, such as a count of a kind it lacks, is none.
-        self._spread = np.maximum(deviation, 1e-3) * max(1, np.count_nonzero(deviation)) ** 0.5
+        # What is the same in all networks, as the count of a kind that the space lacks, is no feature.
+        self._spread = np.maximum(deviation, 1e-3) * float(max(1, int(np.count_nonzero(deviation)))) ** 0.5
         self._x: list[Array] = []
         self._rewards: list[float] = []
         self._fit: _Fit | None = None

@@ -59,7 +59,8 @@ def _with_gru(model: Any, gru: Any, calibration: NDArray[np.float32], states: ND
     front = _int8(keras.Model(model.input, gru.input), calibration)
     graph = read_graph(ConvertedModel("tflite", front))
     rows = graph.tensors[graph.outputs[0]]
-    constants = quantize_gru(*gru.get_weights(), rows.scale)
+    kernel, recurrent, bias = gru.get_weights()
+    constants = quantize_gru(kernel, recurrent, bias, rows.scale)
     try:
         integer_gru(constants, rows.scale, rows.zero_point)
     except ModelError as error:

@@ -1,8 +1,8 @@
 """The GRU → its kernel call. In a file it is a custom operator, since TFLite has none:
 
-    inputs    x int8 [1, steps, features], and the constants of `GruConstants` in their order; the weights carry a scale
-              for each gate along dimension 0
-    output    int8 [1, units], the last state: scale 1/128, zero point 0
+inputs    x int8 [1, steps, features], and the constants of `GruConstants` in their order; the weights carry a scale
+          for each gate along dimension 0
+output    int8 [1, units], the last state: scale 1/128, zero point 0
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def gru_of(op: Operands) -> QuantizedGru:
     if len(x.shape) != 3 or x.shape[0] != 1:
         raise op.error(f"tensor {x.label} has the shape {x.shape}; supported is (1, steps, features)")
     if out.scale != STATE_SCALE or out.zero_point != 0:
-        raise op.error(f"the state {out.label} has scale {out.scale:g}, zero point {out.zero_point}; 1/128 and 0 is right")
+        raise op.error(
+            f"the state {out.label} has scale 1/128 and zero point 0; got {out.scale:g} and {out.zero_point}"
+        )
     units = out.elements
     op.expect_shape(out, 1, units)
     kernel, recurrent = op.constant(1, "int8"), op.constant(2, "int8")
@@ -48,7 +50,10 @@ def gru_of(op: Operands) -> QuantizedGru:
     for weights in (kernel, recurrent):
         _expect_scale_a_gate(op, weights)
     constants = GruConstants(
-        *(np.asarray(tensor.data) for tensor in (kernel, recurrent, bias, recurrent_bias)),
+        np.asarray(kernel.data),
+        np.asarray(recurrent.data),
+        np.asarray(bias.data),
+        np.asarray(recurrent_bias.data),
         kernel.scales,
         recurrent.scales,
     )

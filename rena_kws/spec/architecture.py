@@ -11,8 +11,8 @@ gives its last state. It and `dense` give flat tensors, which only `dense` and t
 
 With "valid" nothing is padded along time (the height): each row of each tensor depends on its own frames alone, however
 the clip around them is cut, so that a stream can keep rows from one result to the next. Such a network is a chain of
-windows: an `add`, a `dense` or a `gru` before the head is refused. Its convolutions still pad to "same" along frequency; its
-pools do not pad at all, since TFLite has no pool that pads one axis.
+windows: an `add`, a `dense` or a `gru` before the head is refused. Its convolutions still pad to "same" along
+frequency; its pools do not pad at all, since TFLite has no pool that pads one axis.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ WINDOWS = tuple(kind for kind in KINDS if kind not in ("add", *FLAT))
 class Layer:
     """One layer. Fields its kind does not use keep their default, so that equal networks compare and hash equal.
 
-    `stride` is (height, width). `dense` flattens its input; its `channels` and a gru's are units. A ds_conv2d is a depthwise
-    convolution with the kernel and stride, then a pointwise one with the channels.
+    `stride` is (height, width). `dense` flattens its input; its `channels` and a gru's are units. A ds_conv2d is a
+    depthwise convolution with the kernel and stride, then a pointwise one with the channels.
     """
 
     kind: str
