@@ -1,4 +1,4 @@
-"""The GRU's C kernel on this computer, bit for bit beside its definition in NumPy."""
+"""The GRU's C kernel, on this computer and on emulated cores, bit for bit beside its definition in NumPy."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bounded_firmware import BoundedFirmware
+from flatbuffer_models import ModelBuilder
 from host_firmware import STRICT_FLAGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rena_kws.errors import ModelError
+from rena_kws.firmware.graph import GRU
 from rena_kws.firmware.gru_reference import (
     GATES,
     SIGMOID_TABLE,
+    STATE_SCALE,
     TANH_TABLE,
     GateProducts,
     QuantizedGru,
@@ -74,6 +78,32 @@ def test_kernel_is_the_reference(
     gru = integer_gru(constants, scale, int(rng.integers(-128, 128)))
     x = rng.integers(-128, 128, (12, features)).astype(np.int8)
     np.testing.assert_array_equal(run_kernel(library, gru, x), run_gru(gru, x[None])[0, -1])
+
+
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33"])
+@pytest.mark.parametrize(("features", "units"), [(1, 1), (6, 5), (8, 12)])
+def test_every_core_computes_the_reference_within_its_memory(core: str, features: int, units: int) -> None:
+    rng = np.random.default_rng(features)
+    scale, zero_point = 0.05, int(rng.integers(-128, 128))
+    shapes = ((features, GATES * units), (units, GATES * units), (2, GATES * units))
+    constants = quantize_gru(*(rng.normal(size=shape).astype(np.float32) for shape in shapes), scale)
+    builder = ModelBuilder()
+    x = builder.tensor((1, 7, features), scale=scale, zero_point=zero_point)
+    kernel, recurrent = (
+        builder.tensor(weights.shape, scale=scales, data=weights)
+        for weights, scales in (
+            (constants.kernel, constants.kernel_scales),
+            (constants.recurrent, constants.recurrent_scales),
+        )
+    )
+    biases = [builder.tensor(b.shape, data=b, dtype="int32") for b in (constants.bias, constants.recurrent_bias)]
+    state = builder.tensor((1, units), scale=STATE_SCALE)
+    builder.op(GRU, [x, kernel, recurrent, *biases], [state])
+    firmware = BoundedFirmware(builder.build([x], [state]), core)
+    gru = integer_gru(constants, float(np.float32(scale)), zero_point)
+    for _ in range(3):
+        inputs = rng.integers(-128, 128, (1, 7, features)).astype(np.int8)
+        np.testing.assert_array_equal(firmware([inputs])[0], run_gru(gru, inputs)[:, -1])
 
 
 def test_gates_beyond_32_bits_are_refused() -> None:

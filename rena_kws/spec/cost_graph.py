@@ -21,7 +21,8 @@ GATES = 3
 class OpCost:
     """One operation: int8 `weights` and int32 `biases` (counts), MACs, and bytes read and written once each.
 
-    `kernel` is the window's height and width, `inputs` the channels of what it reads first.
+    `kernel` is the window's height and width, of a mean or a GRU all that it reads; `inputs` the channels of what it
+    reads first.
     """
 
     name: str
@@ -148,7 +149,7 @@ class _Counter:
     def gru(self, x: _Tensor, units: int, name: str) -> _Tensor:
         steps, features = x.shape[0], x.shape[1] * x.shape[2]
         weights = GATES * units * (features + units)
-        return self._op(name, "gru", [x], (1, 1, units), (1, 1), weights, 2 * GATES * units, steps * weights)
+        return self._op(name, "gru", [x], (1, 1, units), x.shape[:2], weights, 2 * GATES * units, steps * weights)
 
     def _op(
         self,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
  *
- * The sums of a unit's three gates are added up together: they read the same vector, and their weights lie side by side.
- * Portable, two products at a time with the DSP extension, or in assembly for Armv6-M, whose few registers compilers spill.
+ * The sums of a unit's three gates are added up together: they read the same vector, their weights lie side by side.
+ * Portable, two products at a time with the DSP extension, or in assembly for Armv6-M, whose registers compilers spill.
  */
 #include "kws_gru.h"
 

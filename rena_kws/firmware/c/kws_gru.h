@@ -40,8 +40,8 @@ typedef struct {
     const int16_t *tanh;     /* KWS_GRU_POINTS */
 } kws_gru_params;
 
-/* input: [steps][features]; output: [units], not over the input. scratch, word aligned: 3 bytes a unit, the units rounded
- * up to blocks, and, unless the features are whole blocks, a byte for each, rounded up. */
+/* input: [steps][features]; output: [units], not over the input. scratch, word aligned: 3 bytes a unit, in whole blocks,
+ * and, unless the features are whole blocks, a byte for each of the blocks that hold them. */
 void kws_gru(const kws_gru_params *params, const int8_t *input, int8_t *output, int8_t *scratch);
 
 #endif
