@@ -21,10 +21,12 @@ from rena_kws.firmware.toolchain import Optimize
 @dataclass(frozen=True)
 class FirmwareOptions:
     """What an export of firmware may be asked for. `optimize`: what it is generated for, None to leave that to the
-    exporter. `harness`: with what makes a board with a UART a device to profile on."""
+    exporter. `harness`: with what makes a board with a UART a device to profile on. `word`: the one keyword that is
+    listened for, where a format knows a single one."""
 
     optimize: Optimize | None = None
     harness: bool = False
+    word: str | None = None
 
 
 Exporter = Callable[[ConvertedModel, Manifest, Path, str, FirmwareOptions], None]
@@ -54,6 +56,12 @@ def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise RunFolderError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def refuse_word(options: FirmwareOptions) -> None:
+    """Raise `RenaError` where one word is picked for a format that listens for all of them."""
+    if options.word is not None:
+        raise RenaError(f"a word is picked for the format esphome alone; leave --word {options.word} out")
 
 
 def refuse_options(options: FirmwareOptions) -> None:

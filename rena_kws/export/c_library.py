@@ -13,7 +13,7 @@ from importlib import resources
 from rena_kws.artifacts import ConvertedModel, Firmware, Measurement
 from rena_kws.devices import catalogue
 from rena_kws.errors import CandidateError, ModelError
-from rena_kws.export.base import FirmwareOptions, require_format
+from rena_kws.export.base import FirmwareOptions, refuse_word, require_format
 from rena_kws.export.c_check import check_program, check_vectors, noise_inputs
 from rena_kws.export.c_front_end import FrontEndFiles, front_end_files
 from rena_kws.export.c_stream import StreamFiles, stream_files
@@ -99,6 +99,7 @@ class CLibrary:
 def c_library(model: ConvertedModel, manifest: Manifest, name: str, options: FirmwareOptions) -> CLibrary:
     """Generate and run it. Raises `ModelError` for what the generator does not support."""
     goal = options.optimize or DEFAULT_OPTIMIZE
+    refuse_word(options)
     require_format(model, "tflite")
     refuse_headers(name, _STANDARD_HEADERS)
     firmware = generate(model, name, goal)

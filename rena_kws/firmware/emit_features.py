@@ -29,8 +29,10 @@ def features_sources(front_end: FrontEnd, port: Port, name: str) -> Mapping[str,
     and `NAME_front_end.{h,c}`, which chooses between them, with the tables of both.
 
     `port`: the network's input. Raises `ModelError` where the front end does not make that input, or has an FFT that is
-    no power of two, or a setting out of the C's range.
+    no power of two, or a setting out of the C's range, or is the micro frontend, which is not written in C here.
     """
+    if front_end.kind == "micro_frontend":
+        raise ModelError("the micro_frontend is none of the front ends in C, mfcc and log_mel: export it to esphome")
     if int(np.prod(front_end.shape)) != port.size_bytes or port.dtype != "int8":
         raise ModelError(
             f"the front end makes {' x '.join(map(str, front_end.shape))} features, the network reads "

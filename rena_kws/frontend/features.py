@@ -6,6 +6,7 @@
 This is MLPerf Tiny's keyword-spotting front end (mlcommons/tiny, get_dataset.py; formulas of tf.signal; recalled), and
 the tests hold it against tf.signal and librosa. Two details differ from what most libraries do by default: the
 spectrum is the magnitude, not the power, and the mel triangles are straight on the mel axis, not on the Hz axis.
+TensorFlow Lite Micro's front end is another one: `micro_frontend.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.errors import DatasetError
+from rena_kws.frontend import micro_frontend
 from rena_kws.frontend.settings import FrontEnd
 
 _BATCH = 16  # Clips at a time: their frames (16 · 49 · 480 floats) stay in the processor's cache.
@@ -28,10 +30,13 @@ def compute(settings: FrontEnd, audio: NDArray[Any]) -> FloatArray:
     """The features of `audio`, float of shape (n, settings.clip_samples) → float32 (n, *settings.shape).
 
     A clip's loudness does not matter: it is divided by its maximum first. A clip without a positive sample (silence)
-    is left as it is, so every band of it is ln(log_floor).
+    is left as it is, so every band of it is ln(log_floor). Not so with the micro frontend, which is a stream's: to it
+    audio within ±1 is full scale. Raises `UnavailableError` where that is not installed.
     """
     if audio.ndim != 2 or audio.shape[1] != settings.clip_samples:
         raise DatasetError(f"audio must have the shape (clips, {settings.clip_samples}), not {audio.shape}")
+    if settings.kind == "micro_frontend":
+        return micro_frontend.compute(settings, audio)
     out = np.empty((len(audio), *settings.shape), np.float32)
     for start in range(0, len(audio), _BATCH):
         out[start : start + _BATCH, :, :, 0] = _compute_batch(settings, audio[start : start + _BATCH])

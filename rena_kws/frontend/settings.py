@@ -1,7 +1,8 @@
 """What a front end is: a handful of numbers that fix how a clip becomes the input of a network.
 
 The defaults are those of MLPerf Tiny's keyword spotting: one second at 16 kHz becomes 49 frames of 10 MFCCs.
-A manifest stores `as_json`, a feature cache is keyed by `fingerprint`.
+A manifest stores `as_json`, a feature cache is keyed by `fingerprint`. `MICRO_FRONTEND` is another front end, that of
+TensorFlow Lite Micro, which ESPHome listens with.
 """
 
 from __future__ import annotations
@@ -14,9 +15,20 @@ from typing import Any, Literal, get_args
 
 from rena_kws.errors import DatasetError
 
-Kind = Literal["mfcc", "log_mel"]
+Kind = Literal["mfcc", "log_mel", "micro_frontend"]
 
 _REVISION = 1  # Of the computation in features.py: raise it where the same settings start to give other numbers.
+
+_MICRO_FRONTEND: Mapping[str, Any] = {
+    "sample_rate_hz": 16_000,
+    "window_ms": 30,
+    "hop_ms": 10,
+    "fft_size": 512,
+    "mel_bands": 40,
+    "low_hz": 125.0,
+    "high_hz": 7_500.0,
+}
+"""What is built into the micro frontend (ESPHome, components/micro_wake_word/preprocessor_settings.h)."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,8 @@ class FrontEnd:
     """The settings of a front end. Raises `DatasetError` where they contradict each other.
 
     `kind` "mfcc" gives `coefficients` values a frame, "log_mel" gives `mel_bands`. `log_floor` is added to a band's
-    magnitude before the logarithm, in units of a clip scaled to a peak of 1; 1e-6 is MLPerf Tiny's.
+    magnitude before the logarithm, in units of a clip scaled to a peak of 1; 1e-6 is MLPerf Tiny's. "micro_frontend"
+    gives `mel_bands` and has no settings of its own but `clip_ms`: it is `MICRO_FRONTEND`, with clips of any length.
     """
 
     kind: Kind = "mfcc"
@@ -60,6 +73,13 @@ class FrontEnd:
         self._check_order("coefficients", self.coefficients, "mel_bands", self.mel_bands)
         if self.low_hz >= self.high_hz:
             raise DatasetError(f"a front end's low_hz must lie below high_hz: {self.low_hz} and {self.high_hz}")
+        if self.kind == "micro_frontend":
+            self._check_micro_frontend()
+
+    def _check_micro_frontend(self) -> None:
+        for name, value in _MICRO_FRONTEND.items():
+            if getattr(self, name) != value:
+                raise DatasetError(f"{name} of the micro_frontend is always {value}, not {getattr(self, name)!r}")
 
     @staticmethod
     def _check_order(name: str, value: float, limit_name: str, limit: float) -> None:
@@ -113,3 +133,6 @@ UNSEEN_VOICES = FrontEnd(log_floor=0.1)
 speaker's microphone, and the digital silence around a short recording, which tells clips apart by their cut. Chosen on
 synthetic voices that were not trained on (the ten digits): anything from 0.03 to 1 is better there than MLPerf Tiny's
 1e-6, by one to four points in a hundred."""
+
+MICRO_FRONTEND = FrontEnd(kind="micro_frontend", **_MICRO_FRONTEND)
+"""TensorFlow Lite Micro's front end as ESPHome's micro_wake_word sets it up: 98 frames of 40 bands for a second."""
