@@ -42,12 +42,12 @@ def export_esphome(
     arena = tensor_arena(streaming.model)
     decisions = DecisionSettings.from_json(manifest.decisions)
     described = describe(name, word, manifest, front_end, decisions, streaming, arena)
-    facts = _facts(word, manifest, streaming, arena)
+    ours = Manifest.of(streaming.model, (word,), front_end.as_json(), _facts(word, manifest, streaming, arena))
     files: dict[str, str | bytes] = {
         f"{name}.tflite": streaming.model.data,
         f"{name}.json": json.dumps(described, indent=2, ensure_ascii=False) + "\n",
         "README.md": _readme(name, word, manifest, arena),
-        FILE_NAME: Manifest.of(streaming.model, (word,), front_end.as_json(), facts).deciding(decisions).as_text(),
+        FILE_NAME: ours.named(f"{name}.tflite").deciding(decisions).as_text(),
     }
     write_bundle(folder, files)
 

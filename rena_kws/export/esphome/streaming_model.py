@@ -50,12 +50,13 @@ _VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "RESHAP
 
 @dataclass(frozen=True)
 class StreamingModel:
-    """`model`: int8 [1, stride, 40] → uint8 [1, 1], in 256ths the probability of the word in the last `frames` frames;
-    those before the first call are silence."""
+    """`model`: int8 [1, stride, 40] → uint8 [1, 1], in 256ths the probability of the word in the last `frames` frames
+    but for the newest `lag`; those before the first call are silence."""
 
     model: ConvertedModel
     stride: int
     frames: int
+    lag: int
 
 
 def streaming_model(model: ConvertedModel, word: int) -> StreamingModel:
@@ -71,7 +72,7 @@ def streaming_model(model: ConvertedModel, word: int) -> StreamingModel:
     if variables > MOST_VARIABLES:
         raise ModelError(f"ESPHome keeps at most {MOST_VARIABLES} variables for a model; this one needs {variables}")
     data = _Writer(graph, chain, _after_silence(model, graph)).write(word)
-    return StreamingModel(ConvertedModel("tflite", data, model.name), chain.stride, chain.frames)
+    return StreamingModel(ConvertedModel("tflite", data, model.name), chain.stride, chain.frames, chain.lag)
 
 
 def _check_input(graph: Graph) -> None:

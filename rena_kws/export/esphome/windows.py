@@ -54,6 +54,15 @@ class Chain:
             frames = (frames - 1) * window.stride + window.rows
         return frames
 
+    @property
+    def lag(self) -> int:
+        """How many of the newest frames a result leaves unread: where windows have gaps, they read what is first."""
+        lag, step = 0, 1
+        for window in self.windows:
+            lag += max(0, window.stride - window.rows) * step
+            step *= window.stride
+        return lag
+
 
 def take_apart(graph: Graph) -> Chain:
     """The windows and the head of a network. Raises `ModelError` where it is not such a chain."""
