@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,10 +53,10 @@ def search(
 
     `run` defaults to a new folder below `runs/`. Raises `RunFolderError`, `LimitError`, `DatasetError`, ….
     """
-    from rena_kws.run_folder import RunFolder
+    from rena_kws.run_folder import RunFolder, new_run_path
     from rena_kws.search import run_search
 
-    path = Path(run) if run else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    path = Path(run) if run else new_run_path()
     folder = RunFolder(path, settings.identity(), resume)
     try:
         result = run_search(settings, folder, watch)
@@ -272,6 +271,7 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
     from rena_kws.firmware.emit import generate
     from rena_kws.report.html import write_html
     from rena_kws.run_folder import read_settings
+    from rena_kws.store.weights import WEIGHTS_FILE, as_npz
 
     model, measurement = result.outcome.model, result.outcome.measurement
     assert model is not None and measurement is not None
@@ -286,7 +286,12 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
     manifest = Manifest.of(model, result.labels, settings.front_end.as_json(), figures)
     assert result.outcome.onnx is not None
     named = manifest.named("model.tflite", "model.onnx")
-    files: dict[str, str | bytes] = {"model.tflite": model.data, "model.onnx": result.outcome.onnx.data}
+    assert result.outcome.trained is not None
+    files: dict[str, str | bytes] = {
+        "model.tflite": model.data,
+        "model.onnx": result.outcome.onnx.data,
+        WEIGHTS_FILE: as_npz(result.outcome.trained),
+    }
     write_bundle(path / "winner", files | {FILE_NAME: named.as_text()})
     registry.load("exporters", "c")(model, manifest, path / "firmware", "kws_model", FirmwareOptions())
     write_html(path / "report.html", read_settings(path), result.trials, {**figures, "labels": result.labels})

@@ -52,6 +52,13 @@ MISTAKES = {
     "text": (["profile", "text.tflite"], "neither a TFLite nor an ONNX model"),
     "truncated model": (["profile", "truncated.tflite"], "truncated: not a"),
     "no run": (["report", "."], "no run folder"),
+    "start from nothing": (["search", "--start", "nowhere"], "--start takes a run, whose winner has weights.npz"),
+    "start from a bare model": (["search", "--start", "float.tflite"], "weights.npz: No such file"),
+    "start from a broken run": (["search", "--start", "run"], "must hold a network's weights"),
+    "start from no network": (["search", "--start", "list.json"], "an architecture is a JSON object"),
+    "option without a value": (["search", "--dataset-option", "seed"], "NAME=VALUE, got 'seed'"),
+    "unknown option of a dataset": (["search", "--dataset-option", "colour=red"], "no option 'colour'"),
+    "unknown language": (["data", "describe", "synthetic", "--language", "xx"], "no language 'xx'; it has af"),
     "resume without a run": (["search", "--resume"], "--run DIR"),
     "missing path": (["search", "--dataset", "folder:nowhere", "--trials", "1"], "nowhere"),
     "one class": (["data", "describe", "folder:one"], "class"),
@@ -72,6 +79,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "text.tflite").write_text("not a model")
     (path / "truncated.tflite").write_bytes(b"\x1c\0\0\0TFL3\x14\0\x20\0")
     (path / "float.tflite").write_bytes(b"\x1c\0\0\0TFL3\x14\0\x20\0")
+    (path / "list.json").write_text("[]")
+    (path / "run" / "winner").mkdir(parents=True)
+    for name in ("model.tflite", "weights.npz"):
+        (path / "run" / "winner" / name).write_bytes(b"")
     for name, labels in (("one", ["yes"]), ("texts", ["yes", "no"])):
         for label in labels:
             (path / name / label).mkdir(parents=True)
@@ -126,8 +137,10 @@ def test_search_arguments_become_settings() -> None:
     parser = argparse.ArgumentParser()
     search_cmd.add_arguments(parser)
     text = "--device cortex-m7 --keywords yes,no --limit latency_ms=30 --limit cpu:latency_ms=1 --trials 5 --seed 3"
+    text += " --language de --dataset-option clips-per-word=7 --dataset-option seed=1"
     settings = search_cmd.settings_of(parser.parse_args(text.split()))
-    assert settings.dataset_options == {"keywords": ("yes", "no")}
+    spoken = {"keywords": ("yes", "no"), "language": "de", "clips_per_word": "7", "seed": "1"}
+    assert settings.dataset_options == spoken
     assert [str(limit) for limit in settings.limits] == ["latency_ms=30", "cpu:latency_ms=1"]
     assert (settings.trials, settings.minutes, settings.seed) == (5, None, 3)
 
