@@ -58,7 +58,7 @@ def test_the_fingerprint_tells_every_setting_apart_and_does_not_change() -> None
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"kind": "plp"}, "mfcc or log_mel, not 'plp'"),
+        ({"kind": "plp"}, "mfcc, log_mel, micro_frontend, not 'plp'"),
         ({"hop_ms": 0}, "hop_ms must be a positive number, not 0"),
         ({"hop_ms": "20"}, "hop_ms must be a positive number, not '20'"),
         ({"mel_bands": 2.5}, "mel_bands must be a whole number, not 2.5"),

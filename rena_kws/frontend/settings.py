@@ -54,7 +54,7 @@ class FrontEnd:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise DatasetError(f"a front end's kind is {' or '.join(get_args(Kind))}, not {self.kind!r}")
+            raise DatasetError(f"a front end's kind is one of {', '.join(get_args(Kind))}, not {self.kind!r}")
         for item in fields(self):
             value = getattr(self, item.name)
             if item.name != "kind" and (isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0):
