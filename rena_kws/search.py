@@ -165,7 +165,9 @@ class _Search:
         self.settings, self.task, self.labels = settings, task, labels
         self.store, self.weights = folder.store, folder.weights
         self.pool, self.clock, self.watch = pool, clock, watch
-        self.space = SearchSpace()
+        # ESPHome has no other front end, and runs its networks frame by frame.
+        for_esphome = settings.front_end.kind == "micro_frontend"
+        self.space = SearchSpace.streaming() if for_esphome else SearchSpace()
         self.may_fit = LimitFilter(() if settings.soft else settings.limits)
         self.halving = Halving()
         self.trials: list[Trial] = []

@@ -26,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", default="synthetic", metavar="NAME[:PATH]", help="(default: %(default)s speech)")
     add_dataset_options(parser)
     parser.add_argument(
+        "--front-end",
+        default="mfcc",
+        choices=("mfcc", "micro_frontend"),
+        help="micro_frontend is what ESPHome listens with (default: %(default)s)",
+    )
+    parser.add_argument(
         "--limit", action="append", default=[], metavar="NAME=VALUE", help="e.g. latency_ms=30; repeatable"
     )
     parser.add_argument("--soft", action="store_true", help="going over a limit costs reward instead of the trial")
@@ -83,6 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
 def settings_of(arguments: argparse.Namespace) -> SearchSettings:
     """The settings that the arguments ask for. Raises what names the first wrong one."""
     from rena_kws.devices import catalogue
+    from rena_kws.frontend.settings import FRONT_ENDS
     from rena_kws.reward import parse_limit
     from rena_kws.search import SearchSettings
 
@@ -95,6 +102,7 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         device=arguments.device,
         dataset=arguments.dataset,
         dataset_options=dataset_options(arguments),
+        front_end=FRONT_ENDS[arguments.front_end],
         limits=tuple(parse_limit(text) for text in arguments.limit),
         soft=arguments.soft,
         start=_read_start(arguments.start),

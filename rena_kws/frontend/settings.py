@@ -136,3 +136,6 @@ synthetic voices that were not trained on (the ten digits): anything from 0.03 t
 
 MICRO_FRONTEND = FrontEnd(kind="micro_frontend", **_MICRO_FRONTEND)
 """TensorFlow Lite Micro's front end as ESPHome's micro_wake_word sets it up: 98 frames of 40 bands for a second."""
+
+FRONT_ENDS = {"mfcc": UNSEEN_VOICES, "micro_frontend": MICRO_FRONTEND}
+"""What a search can be asked for by name; the first is what it uses."""
