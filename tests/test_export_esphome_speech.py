@@ -1,4 +1,4 @@
-"""A network that was trained for a moment, in the hands of pymicro-wakeword: it wakes at its word and at no other."""
+"""From words to waking: a search makes what ESPHome can run, and pymicro-wakeword wakes at a trained network's word."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tones import CLASSES, write_tones
 
 from rena_kws import api
+from rena_kws.cli.main import main
 from rena_kws.convert.evaluate_int8 import accuracy
 from rena_kws.convert.tflite import Int8TfliteConverter
 from rena_kws.datasets.features import load_features
@@ -87,9 +89,25 @@ def test_it_wakes_at_its_word_and_at_no_other(trained: Path) -> None:
         said[clip.label] += 1
         for word, wakes in ears.items():
             woken[word, clip.label] += wakes(hiss)
+    print({f"{word} at {label}": f"{woken[word, label]} of {said[label]}" for word in ears for label in said})
     assert said == dict.fromkeys(SPEECH.labels, 20)
     for word, other in (("seven", "left"), ("left", "seven")):
         assert woken[word, word] >= 12
         assert woken[word, other] <= 1
         assert woken[word, "_silence_"] == 0
         assert woken[word, "_unknown_"] <= 4
+
+
+def test_a_search_ends_in_a_wake_word(tmp_path: Path) -> None:
+    spec, run = write_tones(tmp_path / "tones.npz"), tmp_path / "run"
+    arguments = ["--dataset", spec, "--front-end", "micro_frontend", "--limit", "ram_bytes=32000", "--trials", "1"]
+    assert main(["search", *arguments, "--workers", "1", "--run", str(run)]) == 0
+    manifest = Manifest.beside(run / "winner")
+    assert manifest is not None and manifest.labels == CLASSES
+    assert Architecture.from_json(manifest.figures["architecture"]).time_padding == "valid"
+    api.export(run, "esphome", tmp_path / "out", "go", word="go")
+    ear = wakeword.MicroWakeWord.from_config(tmp_path / "out" / "go.json")
+    assert ear.wake_word == "go"
+    sound = np.random.default_rng(0).normal(0, 1_000, 32_000).astype("<i2").tobytes()
+    shares = [ear.process_streaming_prob(frame) for frame in wakeword.MicroWakeWordFeatures().process_streaming(sound)]
+    assert len(shares) == 198 and all(0 <= share <= 1 for share in shares)

@@ -12,7 +12,6 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +86,7 @@ def _scratch_bytes(model: Any, op: Any) -> int:
     code = model.operatorCodes[op.opcodeIndex].builtinCode
     if code not in (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D):
         return 0
-    tensors = model.subgraphs[0].tensors
-    source, weights, output = (tensors[index].shape.tolist() for index in (op.inputs[0], op.inputs[1], op.outputs[0]))
+    source, weights, output = (_shape(model.subgraphs[0], index) for index in (*op.inputs[:2], op.outputs[0]))
     numbers = 16 * _aligned(output[-1]) + 64
     if code == schema.BuiltinOperator.DEPTHWISE_CONV_2D:
         return 2 * (_padded(weights) + _padded(source)) + _padded(output) + numbers
@@ -98,15 +96,20 @@ def _scratch_bytes(model: Any, op: Any) -> int:
 def _estimated_bytes(model: Any) -> int:
     """The variables, the two largest maps that live at a time, and the interpreter's own records."""
     main, start = model.subgraphs
-    sizes = {index: math.prod(tensor.shape.tolist()) for index, tensor in enumerate(main.tensors) if not tensor.buffer}
-    live = [sum(sizes.get(int(i), 0) for i in (*_indices(op.inputs), *_indices(op.outputs))) for op in main.operators]
-    variables = sum(math.prod(tensor.shape.tolist()) for tensor in start.tensors if tensor.buffer)
-    records = _TENSOR_BYTES * len(main.tensors) + _OPERATOR_BYTES * (len(main.operators) + len(start.operators))
-    return variables + max(live) + records
+    variables = sum(math.prod(_shape(start, index)) for index, tensor in enumerate(start.tensors) if tensor.buffer)
+    operators = len(main.operators) + len(start.operators)
+    live = max(_map_bytes(main, op) for op in main.operators)
+    return variables + live + _TENSOR_BYTES * len(main.tensors) + _OPERATOR_BYTES * operators
 
 
-def _indices(values: Iterable[int] | None) -> Iterable[int]:
-    return () if values is None else values
+def _map_bytes(graph: Any, op: Any) -> int:
+    """Of what an operator reads and writes, constants apart."""
+    both = [int(index) for indices in (op.inputs, op.outputs) if indices is not None for index in indices]
+    return sum(math.prod(_shape(graph, index)) for index in both if index >= 0 and not graph.tensors[index].buffer)
+
+
+def _shape(graph: Any, index: int) -> list[int]:
+    return [int(size) for size in graph.tensors[index].shape]
 
 
 def _padded(shape: list[int]) -> int:
