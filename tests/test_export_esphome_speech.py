@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from tones import CLASSES, write_tones
 
 from rena_kws import api
-from rena_kws.cli.main import main
+from rena_kws.cli import search_cmd
 from rena_kws.convert.evaluate_int8 import accuracy
 from rena_kws.convert.tflite import Int8TfliteConverter
 from rena_kws.datasets.features import load_features
@@ -99,9 +101,12 @@ def test_it_wakes_at_its_word_and_at_no_other(trained: Path) -> None:
 
 
 def test_a_search_ends_in_a_wake_word(tmp_path: Path) -> None:
-    spec, run = write_tones(tmp_path / "tones.npz"), tmp_path / "run"
+    parser = argparse.ArgumentParser()
+    search_cmd.add_arguments(parser)
+    spec = write_tones(tmp_path / "tones.npz")
     arguments = ["--dataset", spec, "--front-end", "micro_frontend", "--limit", "ram_bytes=32000", "--trials", "1"]
-    assert main(["search", *arguments, "--workers", "1", "--run", str(run)]) == 0
+    asked = search_cmd.settings_of(parser.parse_args([*arguments, "--workers", "1"]))
+    _, run = api.search(replace(asked, trial_clips=200, final_clips=400), tmp_path / "run")
     manifest = Manifest.beside(run / "winner")
     assert manifest is not None and manifest.labels == CLASSES
     assert Architecture.from_json(manifest.figures["architecture"]).time_padding == "valid"

@@ -79,7 +79,8 @@ def _check_input(graph: Graph) -> None:
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ModelError("a stream's network has one input and one output")
     tensor = graph.tensors[graph.inputs[0]]
-    if tensor.dtype != "int8" or len(tensor.shape) != 4 or tensor.shape[0::2] != (1, _FEATURES) or tensor.shape[3] != 1:
+    fits = len(tensor.shape) == 4 and (tensor.shape[0], *tensor.shape[2:]) == (1, _FEATURES, 1)
+    if tensor.dtype != "int8" or not tensor.scales or not fits:
         raise ModelError(
             f"ESPHome's front end makes int8 frames of {_FEATURES} features; the network reads {tensor.dtype} of shape "
             f"{tensor.shape}, not (1, frames, {_FEATURES}, 1): train it with the front end MICRO_FRONTEND"
@@ -89,13 +90,16 @@ def _check_input(graph: Graph) -> None:
 def _after_silence(model: ConvertedModel, graph: Graph) -> Mapping[int, NDArray[np.int8]]:
     """Tensor index → what a row of it is in silence: without padding in time all rows of a map are alike."""
     resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(
-        model_content=model.data, experimental_op_resolver_type=resolver, experimental_preserve_all_tensors=True
-    )
-    interpreter.allocate_tensors()
     source = graph.tensors[graph.inputs[0]]
-    interpreter.set_tensor(source.index, np.full(source.shape, np.clip(source.zero_point, -128, 127), np.int8))
-    interpreter.invoke()
+    try:
+        interpreter = Interpreter(
+            model_content=model.data, experimental_op_resolver_type=resolver, experimental_preserve_all_tensors=True
+        )
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(source.index, np.full(source.shape, np.clip(source.zero_point, -128, 127), np.int8))
+        interpreter.invoke()
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"not a TFLite model that LiteRT can run: {str(error).splitlines()[0]:.200}") from error
     indices = [op.inputs[0] for op in graph.ops]
     maps = {index: interpreter.get_tensor(index) for index in indices if len(graph.tensors[index].shape) == 4}
     return {index: values[:, :1] for index, values in maps.items()}
