@@ -29,7 +29,9 @@ from rena_kws.datasets.base import (
     Clip,
     Dataset,
     as_count,
+    as_flag,
     as_names,
+    check_labels,
     check_split,
     order_labels,
 )
@@ -48,7 +50,8 @@ FloatArray = NDArray[np.float32]
 
 class SyntheticSpeech(Dataset):
     """`synthetic`. `clips_per_word` is for training, which has `OTHERS` times as many of `_unknown_`; validation and
-    test have a fifth of it each, of `_unknown_` too. `language` is one of eSpeak NG's."""
+    test have a fifth of it each, of `_unknown_` too. `language` is one of eSpeak NG's. With `closed` there are keywords
+    alone, neither other words nor noise: for comparisons with sets of recordings that are so."""
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class SyntheticSpeech(Dataset):
         keywords: str | Sequence[str] = KEYWORDS,
         language: str = "en",
         clips_per_word: int | str = 220,
+        closed: bool | str = False,
         seed: int | str = 0,
     ) -> None:
         if path is not None:
@@ -66,12 +70,15 @@ class SyntheticSpeech(Dataset):
             if word in (SILENCE, UNKNOWN) or not any(letter.isalnum() for letter in word) or not word.isprintable():
                 raise DatasetError(f"option keywords takes words that can be spoken, not {word!r}")
         self._language = str(language)
+        self._closed = as_flag(closed, "closed")
+        if self._closed:
+            check_labels(self._keywords, "option keywords")
         self._clips_per_word = as_count(clips_per_word, "clips_per_word", least=5)
         self._seed = as_count(seed, "seed")
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return order_labels(self._keywords)
+        return self._keywords if self._closed else order_labels(self._keywords)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -96,7 +103,7 @@ class SyntheticSpeech(Dataset):
                 raise DatasetError(f"eSpeak NG has no sound for {utterance.text!r}; take keywords that can be spoken")
             clip = _place_cut(word, rng) if split == "train" else _place(word, rng)
             yield Clip(clip, label, people[utterance.voice], source, len(word) / SAMPLE_RATE_HZ)
-        for number in range(self._clips_of(SILENCE, split)):
+        for number in range(self._clips_of(SILENCE, split) if SILENCE in self.labels else 0):
             yield Clip(_silence(rng), SILENCE, "", f"noise {number} of {split}", CLIP_SAMPLES / SAMPLE_RATE_HZ)
 
     def _clips_of(self, label: str, split: str) -> int:
@@ -109,7 +116,7 @@ class SyntheticSpeech(Dataset):
         where = by_hash(people.values(), self._seed)
         voices = [voice for voice, person in people.items() if where[person] == split]
         accents = espeak.accents(self._language)
-        others = self._others(split)
+        others = self._others(split) if UNKNOWN in self.labels else None
         plan = []
         for label in self.labels:
             if label == SILENCE:
@@ -117,7 +124,7 @@ class SyntheticSpeech(Dataset):
             start = rng.integers(len(voices))
             for number in range(self._clips_of(label, split)):
                 utterance = Utterance(
-                    others(rng) if label == UNKNOWN else label,
+                    others(rng) if others and label == UNKNOWN else label,
                     voice=voices[(start + number) % len(voices)],
                     accent=str(rng.choice(accents)),
                     pitch=int(rng.integers(20, 81)),

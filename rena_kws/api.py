@@ -162,8 +162,9 @@ def evaluate(
 ) -> EvaluationReport:
     """Accuracy of a model on a split ("train", "validation", "test" or "all") of a dataset, or on some of its speakers.
 
-    The front end comes from the manifest beside the model, the labels too; both must be the dataset's. A model without
-    one is taken to have the default front end and the dataset's labels. Raises `ModelError`, `DatasetError`.
+    The front end comes from the manifest beside the model, the labels too: the dataset's, or these and more, of which
+    each answer is wrong. A model without a manifest is taken to have the default front end and the dataset's labels.
+    Raises `ModelError`, `DatasetError`.
     """
     from rena_kws.convert.evaluate_int8 import probabilities
     from rena_kws.frontend.settings import FrontEnd
@@ -171,16 +172,17 @@ def evaluate(
     loaded, manifest = _with_manifest(model)
     front_end = FrontEnd.from_json(manifest.front_end) if manifest else FrontEnd()
     features = _features(dataset, front_end, split, options or {}, speakers)
-    labels = features.labels
-    if manifest and manifest.labels and manifest.labels != labels:
-        raise ModelError(f"the model's labels {', '.join(manifest.labels)} are not the dataset's {', '.join(labels)}")
+    labels = manifest.labels if manifest and manifest.labels else features.labels
+    if strange := [label for label in features.labels if label not in labels]:
+        raise ModelError(f"the model knows {', '.join(labels)}; the dataset has {', '.join(strange)} too")
     outputs = probabilities(loaded, features.x)
     if outputs.shape[1:] != (len(labels),):
         raise ModelError(f"the model tells {outputs[0].size} classes apart, and the dataset has {len(labels)}")
+    y = np.array([labels.index(label) for label in features.labels])[features.y]
     predictions = outputs.argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
-    np.add.at(confusion, (features.y, predictions), 1)
-    return EvaluationReport(float(np.mean(predictions == features.y)), len(features.y), confusion, labels)
+    np.add.at(confusion, (y, predictions), 1)
+    return EvaluationReport(float(np.mean(predictions == y)), len(y), confusion, labels)
 
 
 def evaluate_stream(

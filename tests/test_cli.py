@@ -14,6 +14,7 @@ import pytest
 
 from rena_kws.cli import search_cmd
 from rena_kws.cli.main import main
+from rena_kws.datasets.base import open_dataset
 from rena_kws.errors import DeviceError
 from rena_kws.run_folder import RunFolder
 from rena_kws.search import SearchSettings
@@ -56,8 +57,8 @@ MISTAKES = {
     "start from a bare model": (["search", "--start", "float.tflite"], "weights.npz: No such file"),
     "start from a broken run": (["search", "--start", "run"], "must hold a network's weights"),
     "start from no network": (["search", "--start", "list.json"], "an architecture is a JSON object"),
-    "option without a value": (["search", "--dataset-option", "seed"], "NAME=VALUE, got 'seed'"),
-    "unknown option of a dataset": (["search", "--dataset-option", "colour=red"], "no option 'colour'"),
+    "option without a value": (["search", "--dataset", "synthetic?seed"], "?NAME=VALUE&NAME=VALUE, not 'seed'"),
+    "unknown option of a dataset": (["search", "--dataset", "synthetic?colour=red"], "no option 'colour'"),
     "unknown language": (["data", "describe", "synthetic", "--language", "xx"], "no language 'xx'; it has af"),
     "resume without a run": (["search", "--resume"], "--run DIR"),
     "missing path": (["search", "--dataset", "folder:nowhere", "--trials", "1"], "nowhere"),
@@ -137,10 +138,11 @@ def test_search_arguments_become_settings() -> None:
     parser = argparse.ArgumentParser()
     search_cmd.add_arguments(parser)
     text = "--device cortex-m7 --keywords yes,no --limit latency_ms=30 --limit cpu:latency_ms=1 --trials 5 --seed 3"
-    text += " --language de --dataset-option clips-per-word=7 --dataset-option seed=1"
+    text += " --language de --dataset synthetic?clips-per-word=7&seed=1"
     settings = search_cmd.settings_of(parser.parse_args(text.split()))
-    spoken = {"keywords": ("yes", "no"), "language": "de", "clips_per_word": "7", "seed": "1"}
-    assert settings.dataset_options == spoken
+    assert settings.dataset_options == {"keywords": ("yes", "no"), "language": "de"}
+    dataset = open_dataset(settings.dataset, settings.dataset_options)
+    assert dataset.labels[:2] == ("yes", "no") and dataset.count("train") == 7 * (2 + 1 + 4)
     assert [str(limit) for limit in settings.limits] == ["latency_ms=30", "cpu:latency_ms=1"]
     assert (settings.trials, settings.minutes, settings.seed) == (5, None, 3)
 

@@ -13,6 +13,7 @@ import pytest
 from rena_kws.datasets.augment import Augmentation, augment
 from rena_kws.datasets.base import Clip, open_dataset
 from rena_kws.datasets.features import default_cache_dir, load_features
+from rena_kws.datasets.noise import EXPONENTS, coloured
 from rena_kws.datasets.spoken_digits import SpokenDigits
 from rena_kws.errors import DatasetError
 from rena_kws.frontend.features import compute
@@ -132,7 +133,9 @@ def tone(hz: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     return clip
 
 
-STILL = Augmentation(gain_db=0, reverberant=0, shift_ms=0, slowest=1, fastest=1, colour=0, noisy=0)
+STILL = Augmentation(
+    gain_db=0, reverberant=0, shift_ms=0, slowest=1, fastest=1, colour=0, noisy=0, babble=0, narrow=0, clipped=0
+)  # fmt: skip
 
 
 def test_gain_wanders_by_as_much_as_asked_for() -> None:
@@ -161,6 +164,33 @@ def test_echoes_follow_a_sound_and_die_away() -> None:
     assert 30 < np.count_nonzero((np.abs(some) > 1e-6).sum(axis=1) > 1) < 70
 
 
+def test_a_narrow_band_keeps_its_middle() -> None:
+    for hz, least, most in ((60, 0.0, 0.4), (1_000, 0.85, 1.01), (6_500, 0.0, 0.2)):
+        changed = augment(replace(STILL, narrow=1), np.repeat(tone(hz), 20, 0), np.random.default_rng(0))
+        kept = np.sqrt((changed[:, 6_000:10_000] ** 2).mean(axis=1) * 2)
+        assert least <= kept.min() and kept.max() <= most
+
+
+def test_clipping_cuts_peaks_off_and_nothing_else() -> None:
+    sound = np.repeat(tone(500), 40, 0)
+    changed = np.abs(augment(replace(STILL, clipped=1), sound, np.random.default_rng(0)))
+    peaks = changed.max(axis=1, keepdims=True)
+    assert 0.19 < peaks.min() < 0.35 and 0.75 < peaks.max() < 0.91
+    np.testing.assert_allclose(changed, np.minimum(np.abs(sound), peaks), atol=1e-6)
+
+
+def test_babble_is_made_of_the_other_clips() -> None:
+    """Tones of two frequencies under a third clip that is silent but for a click: what is heard are the tones."""
+    click = np.zeros((1, 16_000), np.float32)
+    click[0, 8_000:8_200] = 0.5
+    clips = np.concatenate([click, *[tone(hz) for hz in (700, 1_900) * 10]])
+    loud = replace(STILL, noisy=1, babble=1, least_snr_db=0, most_snr_db=0)
+    heard = np.mean([augment(loud, clips, np.random.default_rng(seed))[0] ** 2 for seed in range(20)], 0)
+    assert heard[:7_000].mean() > 0.01 and heard[9_000:].mean() > 0.01
+    spectrum = np.abs(np.fft.rfft(augment(loud, clips, np.random.default_rng(3))[0][:7_000]))
+    assert {round(int(line) * 16_000 / 7_000, -2) for line in np.argsort(spectrum)[-4:]} <= {700, 1_900}
+
+
 def test_speed_changes_pitch_and_length_together() -> None:
     alone = replace(STILL, slowest=1.2, fastest=1.2)
     changed = augment(alone, tone(500), np.random.default_rng(0))
@@ -177,6 +207,16 @@ def test_shift_moves_without_wrapping_round() -> None:
     edge = np.zeros((1, 16_000), np.float32)
     edge[0, -100:] = 1
     assert not any(augment(alone, edge, np.random.default_rng(seed))[0, :8_000].any() for seed in range(20))
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+def test_noise_falls_as_its_colour_says_from_50_hz_on(exponent: float) -> None:
+    sound = coloured(np.random.default_rng(0), exponent, 160_000)
+    assert np.sqrt(np.mean(sound**2)) == pytest.approx(1)
+    power = np.abs(np.fft.rfft(sound)) ** 2  # a line each 0.1 Hz
+    assert power[:499].sum() < 1e-6 * power.sum()
+    octaves = [power[10 * hz : 20 * hz].sum() for hz in (100, 400)]
+    assert octaves[1] / octaves[0] == pytest.approx(4 ** (1 - exponent), rel=0.15)
 
 
 def test_noise_has_the_level_asked_for_and_silence_stays_silent() -> None:

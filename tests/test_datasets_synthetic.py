@@ -84,6 +84,12 @@ def without_marks(sounds: Iterable[str]) -> tuple[str, ...]:
     return tuple(bare for sound in sounds if (bare := sound.lstrip("',%=|")))
 
 
+def test_a_closed_set_has_keywords_alone() -> None:
+    dataset = open_dataset("synthetic?closed=yes", SMALL)
+    assert dataset.labels == ("lamp", "fan") and dataset.count("train") == 20
+    assert {clip.label for clip in dataset.split("test")} == {"lamp", "fan"}
+
+
 def test_numbers_that_hold_a_keyword_are_not_other_words() -> None:
     others = other_words("de", ("zwei", "lampe"))
     assert {"3", "10", "100"} <= set(others) and not {"2", "22", "102", "32"} & set(others)
@@ -157,6 +163,8 @@ def test_a_seed_changes_the_clips_and_the_fingerprint() -> None:
         ("synthetic", {"keywords": 3}, "names separated by commas"),
         ("synthetic", {"clips_per_word": 2}, "at least 5, not 2"),
         ("synthetic", {"clips_per_word": "many"}, "not 'many'"),
+        ("synthetic", {"closed": "maybe"}, "closed is yes or no, not 'maybe'"),
+        ("synthetic?closed=yes", {"keywords": "yes"}, "at least two classes"),
         ("synthetic", {"voices": "m1"}, "has no option 'voices' .*keywords"),
     ],
 )

@@ -14,24 +14,12 @@ def add_dataset_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
     parser.add_argument(
         "--augment-with", metavar="S", help="a dataset, synthetic say, whose clips of the same words are trained on too"
     )
-    parser.add_argument(
-        "--dataset-option", type=option, action="append", default=[], metavar="NAME=VALUE", help="any other; repeatable"
-    )
 
 
 def dataset_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was given, by the names that datasets take."""
     names = ("keywords", "language", "test_speakers", "validation_speakers", "augment_with")
-    named = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
-    return {**dict(arguments.dataset_option), **named}
-
-
-def option(text: str) -> tuple[str, str]:
-    """NAME=VALUE."""
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"NAME=VALUE, got {text!r}")
-    return name.replace("-", "_"), value
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
 
 def words(text: str) -> tuple[str, ...]:

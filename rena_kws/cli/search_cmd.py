@@ -23,7 +23,9 @@ DEFAULT_MINUTES = 5.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cortex-m", help="see `rena-kws devices` (default: %(default)s)")
-    parser.add_argument("--dataset", default="synthetic", metavar="NAME[:PATH]", help="(default: %(default)s speech)")
+    parser.add_argument(
+        "--dataset", default="synthetic", metavar="NAME[:PATH][?OPTION=VALUE&…]", help="(default: %(default)s speech)"
+    )
     add_dataset_options(parser)
     parser.add_argument(
         "--front-end",
@@ -88,13 +90,17 @@ def run(arguments: argparse.Namespace) -> None:
 
 def settings_of(arguments: argparse.Namespace) -> SearchSettings:
     """The settings that the arguments ask for. Raises what names the first wrong one."""
+    from rena_kws.datasets.base import split_spec
     from rena_kws.devices import catalogue
     from rena_kws.frontend.settings import FRONT_ENDS
     from rena_kws.reward import parse_limit
     from rena_kws.search import SearchSettings
 
     catalogue.get(arguments.device)
-    for kind, name in (("datasets", arguments.dataset.partition(":")[0]), ("controllers", arguments.controller)):
+    for kind, name in (
+        ("datasets", split_spec(arguments.dataset)[0].partition(":")[0]),
+        ("controllers", arguments.controller),
+    ):
         if name not in registry.names(kind):
             raise UnknownNameError(kind.rstrip("s"), name, registry.names(kind))
     minutes = arguments.minutes if arguments.minutes or arguments.trials else DEFAULT_MINUTES
