@@ -126,6 +126,19 @@ def test_the_stream_test_tells_something() -> None:
     assert on_stream(streaming, frames) != on_stream(streaming, np.roll(frames, 1, axis=0))
 
 
+def test_a_lean_stream_is_close_and_small() -> None:
+    wide = [WindowLayer("CONV_2D", (5, 3), (2, 1), beside=1, channels=12)]
+    difference = []
+    for seed in range(8):
+        model = network(wide, 40, 2, seed)
+        exact, lean = (streaming_model(model, 0, lean) for lean in (False, True))
+        frames = np.random.default_rng(seed).integers(-128, 128, (40 * exact.stride, 40)).astype(np.int8)
+        difference.append(np.subtract(on_stream(lean, frames), on_stream(exact, frames)))
+        assert (lean.stride, lean.frames, lean.lag) == (exact.stride, exact.frames, exact.lag)
+        assert tensor_arena(lean.model).size_bytes < tensor_arena(exact.model).size_bytes - 45_000
+    assert 0 < np.abs(difference).mean() < 2 and np.abs(difference).max() < 32  # of 256
+
+
 def test_tensorflow_lite_micro_hears_the_same() -> None:
     """It is the interpreter of ESPHome, and the arena it says it needs is enough for it."""
     runtime = pytest.importorskip("tflite_micro").runtime
@@ -231,7 +244,7 @@ def test_what_cannot_be_exported_is_told_in_a_line(tmp_path: Path) -> None:
         (UnknownNameError, "did you mean 'seven'", {"word": "sevn"}),
         (UnknownNameError, "unknown keyword '_silence_'", {"word": "_silence_"}),
         (RenaError, "the bundle's own manifest", {"word": "seven", "name": "manifest"}),
-        (RenaError, "holds no firmware", {"word": "seven", "optimize": "size"}),
+        (RenaError, "a harness is C", {"word": "seven", "harness": True}),
     ):
         with pytest.raises(error, match=text):
             api.export(folder, "esphome", tmp_path / "out", **options)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +30,23 @@ def export_esphome(
 ) -> None:
     """`NAME.tflite`, `NAME.json`, what is known of them in `manifest.json`, and how they are used in `README.md`.
 
-    `options.word` is the keyword; it may be left out where there is only one. Raises `ModelError` for a model whose
-    front end is not the micro frontend, or that a stream cannot run.
+    `options.word` is the keyword; it may be left out where there is only one. Optimised for size the model keeps less
+    from call to call, and is no longer bit by bit the network. Raises `ModelError` for a model whose front end is not
+    the micro frontend, or that a stream cannot run.
     """
-    refuse_options(options)
+    refuse_options(replace(options, optimize=None))
     require_format(model, "tflite")
     if f"{name}.json" == FILE_NAME:
         raise RenaError(f"the name {name} is that of the bundle's own manifest; give another with --name")
     front_end = _front_end(model, manifest)
     word = _word(manifest, options.word)
-    streaming = streaming_model(model, manifest.labels.index(word))
+    lean = options.optimize == "size"
+    streaming = streaming_model(model, manifest.labels.index(word), lean)
     arena = tensor_arena(streaming.model)
     decisions = DecisionSettings.from_json(manifest.decisions)
     described = describe(name, word, manifest, front_end, decisions, streaming, arena)
-    ours = Manifest.of(streaming.model, (word,), front_end.as_json(), _facts(word, manifest, streaming, arena))
+    facts = {**_facts(word, manifest, streaming, arena), "bit_exact": not lean}
+    ours = Manifest.of(streaming.model, (word,), front_end.as_json(), facts)
     files: dict[str, str | bytes] = {
         f"{name}.tflite": streaming.model.data,
         f"{name}.json": json.dumps(described, indent=2, ensure_ascii=False) + "\n",

@@ -8,6 +8,9 @@ Each call gets the newest frames only. What a window needs of earlier ones is ke
 
 Each row is computed once, by the very operator of the clip's network, so the result is bit by bit what that computes of
 the last `frames` frames. A stream begins as if silence had been before it.
+
+The average at the end reads all rows there are, which makes its variable by far the largest. A `lean` model keeps the
+mean of each row instead, rounded to int8: where exactness is not the point, that saves most of the memory.
 """
 
 from __future__ import annotations
@@ -59,11 +62,11 @@ class StreamingModel:
     lag: int
 
 
-def streaming_model(model: ConvertedModel, word: int) -> StreamingModel:
+def streaming_model(model: ConvertedModel, word: int, lean: bool = False) -> StreamingModel:
     """The network on a stream, for the class with the index `word`.
 
-    Raises `ModelError` where it is no chain of windows without padding in time on frames of 40 features, or keeps more
-    than ESPHome has room for.
+    With `lean` the average may come out a unit apart. Raises `ModelError` where the network is no chain of windows
+    without padding in time on frames of 40 features, or keeps more than ESPHome has room for.
     """
     graph = read_graph(model)
     _check_input(graph)
@@ -71,7 +74,7 @@ def streaming_model(model: ConvertedModel, word: int) -> StreamingModel:
     variables = sum(window.kept_rows > 0 for window in chain.windows)
     if variables > MOST_VARIABLES:
         raise ModelError(f"ESPHome keeps at most {MOST_VARIABLES} variables for a model; this one needs {variables}")
-    data = _Writer(graph, chain, _after_silence(model, graph)).write(word)
+    data = _Writer(graph, chain, _after_silence(model, graph), lean).write(word)
     return StreamingModel(ConvertedModel("tflite", data, model.name), chain.stride, chain.frames, chain.lag)
 
 
@@ -106,8 +109,8 @@ def _after_silence(model: ConvertedModel, graph: Graph) -> Mapping[int, NDArray[
 
 
 class _Writer:
-    def __init__(self, graph: Graph, chain: Chain, silence: Mapping[int, NDArray[np.int8]]) -> None:
-        self._graph, self._chain, self._silence = graph, chain, silence
+    def __init__(self, graph: Graph, chain: Chain, silence: Mapping[int, NDArray[np.int8]], lean: bool) -> None:
+        self._graph, self._chain, self._silence, self._lean = graph, chain, silence, lean
         self._main = ModelBuilder()
         self._first_call, self._start = self._main.subgraph("start")
         self._constants: dict[int, int] = {}
@@ -138,9 +141,11 @@ class _Writer:
     def _window(self, name: str, window: Window, new: int, new_rows: int) -> int:
         """The operators of a window, on the rows that are kept and `new_rows` new ones → the new rows of its output."""
         source = self._graph.tensors[window.ops[0].inputs[0]]
-        rows, count = new, new_rows
+        rows, count, before = new, new_rows, self._silence[source.index]
+        if self._lean and window.ops[-1].name == "MEAN":
+            rows, before = self._row_means(source, rows, new_rows), np.rint(before.mean(axis=2, keepdims=True))
         if window.kept_rows:
-            rows, count = self._with_kept(name, window.kept_rows, source, new, new_rows)
+            rows, count = self._with_kept(name, np.repeat(before, window.kept_rows, axis=1), source, rows, new_rows)
         for op in window.ops:
             shape = list(self._output(op).shape)
             if len(shape) == 4:
@@ -149,12 +154,18 @@ class _Writer:
             rows = self._copy(op, rows, shape)
         return rows
 
-    def _with_kept(self, name: str, kept_rows: int, like: Tensor, new: int, new_rows: int) -> tuple[int, int]:
-        """The kept rows before the new ones, and how many they are; the last of them are what is kept next."""
-        main, (_, _, *row) = self._main, like.shape
-        begin = np.broadcast_to(self._silence[like.index], (1, kept_rows, *row))
+    def _row_means(self, like: Tensor, rows: int, count: int) -> int:
+        """Each row's mean along frequency, in the steps of the map."""
+        means = self._like(like, (1, count, 1, like.shape[3]))
+        axis = self._main.tensor((1,), data=np.array([2]), dtype="int32")
+        self._main.op("MEAN", [rows, axis], [means], "ReducerOptions", version=2, keepDims=True)
+        return means
+
+    def _with_kept(self, name: str, begin: NDArray[Any], like: Tensor, new: int, new_rows: int) -> tuple[int, int]:
+        """The kept rows, at first `begin`, before the new ones, and how many both are. The last of these are kept."""
+        main, (_, kept_rows, *row) = self._main, begin.shape
         handle = _variable(main, name)
-        start = self._like(like, (1, kept_rows, *row), self._start, begin)
+        start = self._like(like, begin.shape, self._start, begin)
         self._start.op("ASSIGN_VARIABLE", [_variable(self._start, name), start], [], "AssignVariableOptions")
 
         kept = self._like(like, (1, kept_rows, *row))
