@@ -1,6 +1,8 @@
 """An int8 network without padding in time, taken apart: the windows that slide along time, then what follows them.
 
-input ─ window ─ window ─ … ─ window over all rows that are left (the average) ─ dense ─ softmax
+    input ─ window ─ window ─ … ─ window over all rows that are left (the average) ─ dense ─ softmax
+
+Each operator reads what the one before it made, and constants.
 """
 
 from __future__ import annotations
