@@ -139,10 +139,11 @@ def test_a_lean_stream_is_close_and_small() -> None:
     assert 0 < np.abs(difference).mean() < 2 and np.abs(difference).max() < 32  # of 256
 
 
-def test_tensorflow_lite_micro_hears_the_same() -> None:
+@pytest.mark.parametrize("lean", [False, True])
+def test_tensorflow_lite_micro_hears_the_same(lean: bool) -> None:
     """It is the interpreter of ESPHome, and the arena it says it needs is enough for it."""
     runtime = pytest.importorskip("tflite_micro").runtime
-    streaming = streaming_model(network(LAYERS, 5, CLASSES, 0), 0)
+    streaming = streaming_model(network(LAYERS, 5, CLASSES, 0), 0, lean)
     arena = tensor_arena(streaming.model)
     assert arena.how == "measured"
     micro = runtime.Interpreter.from_bytes(streaming.model.data, arena_size=arena.size_bytes)

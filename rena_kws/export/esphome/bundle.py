@@ -19,7 +19,7 @@ from rena_kws.export.base import FirmwareOptions, refuse_options, require_format
 from rena_kws.export.esphome.streaming_model import StreamingModel, streaming_model
 from rena_kws.export.esphome.tensor_arena import TensorArena, tensor_arena
 from rena_kws.export.manifest import FILE_NAME, Manifest
-from rena_kws.frontend.settings import FrontEnd
+from rena_kws.frontend.settings import MICRO_FRONTEND
 
 LEAST_ESPHOME = "2024.7.0"  # The first that reads manifests of version 2 and takes several frames a call.
 _WEBSITE = "https://esphome.io/components/micro_wake_word"
@@ -38,35 +38,29 @@ def export_esphome(
     require_format(model, "tflite")
     if f"{name}.json" == FILE_NAME:
         raise RenaError(f"the name {name} is that of the bundle's own manifest; give another with --name")
-    front_end = _front_end(model, manifest)
+    _check_front_end(model, manifest)
     word = _word(manifest, options.word)
     lean = options.optimize == "size"
     streaming = streaming_model(model, manifest.labels.index(word), lean)
     arena = tensor_arena(streaming.model)
-    decisions = DecisionSettings.from_json(manifest.decisions)
-    described = describe(name, word, manifest, front_end, decisions, streaming, arena)
     facts = {**_facts(word, manifest, streaming, arena), "bit_exact": not lean}
-    ours = Manifest.of(streaming.model, (word,), front_end.as_json(), facts)
+    ours = Manifest.of(streaming.model, (word,), manifest.front_end, facts)
+    described = _esphome_manifest(name, word, manifest, streaming, arena)
     files: dict[str, str | bytes] = {
         f"{name}.tflite": streaming.model.data,
         f"{name}.json": json.dumps(described, indent=2, ensure_ascii=False) + "\n",
         "README.md": _readme(name, word, manifest, arena),
-        FILE_NAME: ours.named(f"{name}.tflite").deciding(decisions).as_text(),
+        FILE_NAME: replace(ours.named(f"{name}.tflite"), decisions=manifest.decisions).as_text(),
     }
     write_bundle(folder, files)
 
 
-def describe(
-    name: str,
-    word: str,
-    manifest: Manifest,
-    front_end: FrontEnd,
-    decisions: DecisionSettings,
-    streaming: StreamingModel,
-    arena: TensorArena,
+def _esphome_manifest(
+    name: str, word: str, manifest: Manifest, streaming: StreamingModel, arena: TensorArena
 ) -> Mapping[str, Any]:
     """ESPHome's manifest. Its cutoff is our threshold, its window as long as ours, counted in results of the model."""
-    smoothed_ms = decisions.smoothed_results * decisions.hops_a_result * front_end.hop_ms
+    decisions = DecisionSettings.from_json(manifest.decisions)
+    frames = decisions.smoothed_results * decisions.hops_a_result
     return {
         "type": "micro",
         "wake_word": word,
@@ -77,23 +71,21 @@ def describe(
         "version": 2,
         "micro": {
             "probability_cutoff": decisions.threshold,
-            "sliding_window_size": max(1, round(smoothed_ms / (front_end.hop_ms * streaming.stride))),
-            "feature_step_size": front_end.hop_ms,
+            "sliding_window_size": max(1, round(frames / streaming.stride)),
+            "feature_step_size": MICRO_FRONTEND.hop_ms,
             "tensor_arena_size": arena.size_bytes,
             "minimum_esphome_version": LEAST_ESPHOME,
         },
     }
 
 
-def _front_end(model: ConvertedModel, manifest: Manifest) -> FrontEnd:
-    front_end = FrontEnd.from_json(manifest.front_end) if manifest.front_end else None
-    if front_end is None or front_end.kind != "micro_frontend":
-        found = front_end.kind if front_end else "unknown, for want of a manifest beside it"
+def _check_front_end(model: ConvertedModel, manifest: Manifest) -> None:
+    kind = manifest.front_end.get("kind", "unknown, for want of a manifest beside it")
+    if kind != MICRO_FRONTEND.kind:
         raise ModelError(
             f"ESPHome hears through the micro_frontend, so a model for it is trained with that; the front end of "
-            f"{model.name} is {found}"
+            f"{model.name} is {kind}"
         )
-    return front_end
 
 
 def _word(manifest: Manifest, asked: str | None) -> str:
