@@ -6,14 +6,13 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from flatbuffer_models import ModelBuilder, small_conv_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from streamed_networks import Net, on_clips, on_stream
 from window_networks import WindowLayer, frames_read, network, window_layers
 
 from rena_kws import api
@@ -22,14 +21,12 @@ from rena_kws.cli.main import main
 from rena_kws.decisions import DecisionSettings
 from rena_kws.errors import ModelError, RenaError, UnknownNameError
 from rena_kws.export.esphome.probability import add_probability
-from rena_kws.export.esphome.streaming_model import INPUT_SCALE, StreamingModel, streaming_model
+from rena_kws.export.esphome.streaming_model import INPUT_SCALE, streaming_model
 from rena_kws.export.esphome.tensor_arena import tensor_arena
 from rena_kws.export.manifest import Manifest
-from rena_kws.firmware.graph import read_graph
 from rena_kws.frontend.settings import MICRO_FRONTEND, UNSEEN_VOICES
-from rena_kws.litert import Interpreter, OpResolverType
+from rena_kws.spec.architecture import Architecture, Layer
 
-Array = NDArray[Any]
 CLASSES = 4
 LABELS = ("seven", "left", "_silence_", "_unknown_")
 LAYERS = [
@@ -44,62 +41,6 @@ ESPHOME_HAS = {
     *("AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "PACK", "SPLIT_V"),
 }
 """register_streaming_ops_ in ESPHome's streaming_model.cpp."""
-
-
-class Net:
-    """A model in LiteRT, with the values of its inner tensors."""
-
-    def __init__(self, data: bytes) -> None:
-        resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        self._interpreter = Interpreter(
-            model_content=data, experimental_op_resolver_type=resolver, experimental_preserve_all_tensors=True
-        )
-        self._interpreter.allocate_tensors()
-        (self.source,), (self.sink,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-
-    def __call__(self, x: Array) -> Array:
-        self._interpreter.set_tensor(self.source["index"], x.reshape(self.source["shape"]))
-        self._interpreter.invoke()
-        return np.array(self._interpreter.get_tensor(self.sink["index"]))
-
-    def tensor(self, index: int) -> Array:
-        return np.array(self._interpreter.get_tensor(index))
-
-
-def on_clips(model: ConvertedModel, frames: Array, streaming: StreamingModel, word: int) -> list[int]:
-    """What the network on clips makes of frames as ESPHome gives them, silence before them: a probability a call."""
-    graph, net = read_graph(model), Net(model.data)
-    logits = graph.tensors[graph.ops[-1].inputs[0]]
-    head = ModelBuilder()
-    given = head.tensor(logits.shape, scale=logits.scale, zero_point=logits.zero_point)
-    probability = Net(head.build([given], [add_probability(head, given, word)]))
-    heard, stride = streaming.frames, streaming.stride
-    stream = np.concatenate([np.full((heard + streaming.lag, 40), -128, np.int8), frames])
-    stream = as_the_network_reads(stream, *net.source["quantization"])
-    clip = np.zeros(net.source["shape"][1:3], np.int8)
-    answers = []
-    for end in range(heard + stride, len(stream) - streaming.lag + 1, stride):
-        clip[:heard] = stream[end - heard : end]
-        net(clip)
-        answers.append(int(probability(net.tensor(logits.index))[0, 0]))
-    return answers
-
-
-def as_the_network_reads(frames: Array, scale: float, zero_point: int) -> Array:
-    """Frames in ESPHome's steps as the network was trained on them, by TensorFlow Lite's operator for it."""
-    builder = ModelBuilder()
-    theirs = builder.tensor(frames.shape, scale=INPUT_SCALE, zero_point=-128)
-    ours = builder.tensor(frames.shape, scale=scale, zero_point=zero_point)
-    builder.op("QUANTIZE", [theirs], [ours], "QuantizeOptions")
-    made = Net(builder.build([theirs], [ours]))(frames)
-    exact = (frames + 128.0) * INPUT_SCALE / scale + zero_point
-    assert np.abs(made - np.clip(exact, -128, 127)).max() <= 0.76  # it rounds twice
-    return made
-
-
-def on_stream(streaming: StreamingModel, frames: Array) -> list[int]:
-    net = Net(streaming.model.data)
-    return [int(net(call)[0, 0]) for call in frames.reshape(-1, streaming.stride, 40)]
 
 
 @settings(max_examples=60)
@@ -117,6 +58,41 @@ def test_a_stream_is_bit_by_bit_the_network_on_its_last_frames(
     calls = min(60, streaming.frames // stride + 5)
     frames = np.random.default_rng(0).integers(-128, 128, (calls * stride, 40)).astype(np.int8)
     assert on_stream(streaming, frames) == on_clips(model, frames, streaming, word)
+
+
+def test_a_network_of_the_search_space_streams_bit_by_bit() -> None:
+    """As Keras builds it and TensorFlow converts it, with every kind of window."""
+    import keras
+
+    from rena_kws.convert.tflite import Int8TfliteConverter
+    from rena_kws.model.keras_model import build, settle
+
+    layers = (
+        Layer("conv2d", (0,), kernel_h=5, kernel_w=4, stride=(2, 2), channels=8),
+        Layer("ds_conv2d", (1,), kernel_h=3, kernel_w=3, channels=12),
+        Layer("avg_pool", (2,), kernel_h=2, kernel_w=2),
+        Layer("dilated_conv2d", (3,), kernel_h=3, kernel_w=3, dilation=2, channels=8),
+        Layer("max_pool", (4,), kernel_h=3, kernel_w=2, stride=(2, 2)),
+        Layer("ds_conv2d", (5,), kernel_h=3, kernel_w=3, stride=(2, 2), channels=12),
+    )
+    keras.utils.set_random_seed(0)
+    built = build(Architecture(2, layers, MICRO_FRONTEND.shape, "valid"))
+    clips = np.random.default_rng(0).uniform(0, 26, (20, *MICRO_FRONTEND.shape)).astype(np.float32)
+    settle(built, clips)
+    model = Int8TfliteConverter().convert(built, clips)
+    streaming = streaming_model(model, 1)
+    assert (streaming.stride, streaming.frames, streaming.lag) == (8, 95, 0)
+    frames = np.random.default_rng(1).integers(-128, 128, (30 * 8, 40)).astype(np.int8)
+    answers = on_stream(streaming, frames)
+    assert answers == on_clips(model, frames, streaming, 1)
+    assert len(set(answers)) > 10
+
+
+def test_the_input_has_the_steps_of_esphome() -> None:
+    """It makes int8 of a feature by (256 · feature + 333) / 666 − 128, in whole numbers (micro_wake_word.cpp)."""
+    features = np.arange(664)  # larger ones do not come
+    theirs = (256 * features + 333) // 666 - 128
+    assert np.abs(features / 25.6 / INPUT_SCALE - 128 - theirs).max() < 1.5
 
 
 def test_the_stream_test_tells_something() -> None:
