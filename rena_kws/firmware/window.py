@@ -1,4 +1,4 @@
-"""A kernel or a pooling window over an image, placed as TensorFlow defines it, or by padding that was folded into it."""
+"""A kernel or pooling window over an image: placed as TensorFlow does, or with padding that was folded into it."""
 
 from __future__ import annotations
 
