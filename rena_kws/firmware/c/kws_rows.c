@@ -26,7 +26,15 @@ static int32_t rows_read(const kws_window *window, int32_t outputs)
     return end < window->input_height ? end : window->input_height;
 }
 
-/* Leaves out the rows before `first`. memcpy by pieces, since what is moved may lie over its destination. */
+/* memcpy by pieces, since what is moved may lie over its destination. */
+void kws_rows_move(int8_t *to, int32_t step, int32_t bytes)
+{
+    for (; bytes > 0; bytes -= step, to += step) {
+        memcpy(to, to + step, (size_t)(bytes < step ? bytes : step));
+    }
+}
+
+/* Leaves out the rows before `first`. */
 static void drop_rows(rows *held, int32_t first, int8_t *buffer, int32_t row_bytes)
 {
     const int32_t dropped = (first < held->end ? first : held->end) - held->first;
@@ -34,10 +42,7 @@ static void drop_rows(rows *held, int32_t first, int8_t *buffer, int32_t row_byt
         return;
     }
     held->first += dropped;
-    const int32_t step = dropped * row_bytes;
-    for (int32_t left = (held->end - held->first) * row_bytes; left > 0; left -= step, buffer += step) {
-        memcpy(buffer, buffer + step, (size_t)(left < step ? left : step));
-    }
+    kws_rows_move(buffer, dropped * row_bytes, (held->end - held->first) * row_bytes);
 }
 
 /* Rows [first, end) of the stage's output. `input` holds the rows of its image from `input_first` on. */
