@@ -57,6 +57,7 @@ def _header(front_end: FrontEnd, name: str) -> str:
     by_peak = front_end.loudness == "clip_peak"
     loudness = "The clip's loudness does not matter." if by_peak else "The clip counts as loud as it is."
     peak = "the clip's largest sample, or 32768 where none is positive" if by_peak else "32768"
+    pieces = -(-front_end.clip_samples // front_end.hop_samples)
     kind = "MFCCs" if front_end.kind == "mfcc" else "logarithmic mel bands"
     return f"""/* SPDX-License-Identifier: MIT-0
  *
@@ -76,6 +77,7 @@ extern "C" {{
 #define {upper}_CLIP_SAMPLES {front_end.clip_samples}
 #define {upper}_WINDOW_SAMPLES {front_end.window_samples}
 #define {upper}_HOP_SAMPLES {front_end.hop_samples}
+#define {upper}_PIECES {pieces} /* of a clip, each of a hop, the last one of what is left */
 #define {upper}_FRAMES {front_end.frames}
 #define {upper}_FEATURES_A_FRAME {front_end.shape[1]}
 #define {upper}_MEL_BANDS {front_end.mel_bands}
