@@ -84,19 +84,21 @@ class Dataset(ABC):
 
 
 def open_dataset(spec: str, options: Mapping[str, object] | None = None) -> Dataset:
-    """The dataset that `spec`, NAME or NAME:PATH, names. Options that are None count as not given.
+    """The dataset that `spec` names: NAME, NAME:PATH, either with ?OPTION=VALUE&OPTION=VALUE behind it. `options` count
+    before those; one that is None counts as not given.
 
     Every dataset takes the option `augment_with`: another dataset, by a spec, that speaks the same keywords and whose
     training clips are mixed in. Raises `UnknownNameError` for the name, `DatasetError` for a path or an option that
     will not do.
     """
-    given = {key: value for key, value in (options or {}).items() if value is not None}
+    spec, inline = split_spec(spec)
+    given = {**inline, **{key: value for key, value in (options or {}).items() if value is not None}}
     if more := given.pop("augment_with", None):
         from rena_kws.datasets.mixed import MixedDataset
 
         main = open_dataset(spec, given)
         keywords = tuple(label for label in main.labels if label not in (SILENCE, UNKNOWN))
-        named = {"keywords": keywords} if "keywords" in _options(str(more)) else {}
+        named = {"keywords": keywords} if "keywords" in _options(split_spec(str(more))[0]) else {}
         return MixedDataset(main, open_dataset(str(more), named))
     name, _, path = spec.partition(":")
     plugin = registry.load("datasets", name)
@@ -106,6 +108,18 @@ def open_dataset(spec: str, options: Mapping[str, object] | None = None) -> Data
             raise DatasetError(f"dataset {name!r} has no option {option!r} (its options: {', '.join(known)})")
     dataset: Dataset = plugin(path or None, **given)
     return dataset
+
+
+def split_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """NAME or NAME:PATH, and the options behind its question mark. Raises `DatasetError` for what is no option."""
+    place, _, query = spec.partition("?")
+    options: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise DatasetError(f"options of a dataset are ?NAME=VALUE&NAME=VALUE, not {part!r} in {spec!r}")
+        options[name.replace("-", "_")] = value
+    return place, options
 
 
 def _options(spec: str) -> list[str]:
@@ -158,6 +172,14 @@ def as_count(value: object, option: str, least: int = 0) -> int:
     except (TypeError, ValueError, OverflowError):
         raise DatasetError(f"option {option} takes a whole number of at least {least}, not {value!r}") from None
     return int(number)
+
+
+def as_flag(value: object, option: str) -> bool:
+    """Yes or no in an option, given as a truth value or as text."""
+    known = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    if (found := known.get(str(value).lower())) is None:
+        raise DatasetError(f"option {option} is yes or no, not {value!r}")
+    return found
 
 
 def existing(path: Any, name: str, what: str) -> Path:

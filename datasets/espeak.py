@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.datasets import audio, espeak_worker
-from rena_kws.errors import UnavailableError
+from rena_kws.errors import DatasetError, UnavailableError
 
-ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
+ENGLISH = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
 BATCH = 48  # Utterances a process: starting it costs about as much as speaking ten of them.
 
 # Effects and robots rather than people: no keyword will ever be spoken by one.
@@ -31,7 +32,8 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Utterance:
-    """A text in a voice: `voice` is a variant's name, `pitch` from 0 to 100, 50 being the voice's own."""
+    """A text, or phonemes ("[[j|'E|s]]"), in a voice: `voice` is a variant's name, `pitch` from 0 to 100, 50 being the
+    voice's own."""
 
     text: str
     voice: str
@@ -55,6 +57,21 @@ def voices() -> dict[str, str]:
     return {name: person for name, person in people.items() if person not in _NOT_HUMAN}
 
 
+def accents(language: str) -> tuple[str, ...]:
+    """eSpeak NG's voices of a language, "de" say, and of its regions. Raises `DatasetError` where there is none.
+
+    Of English those in use by many; others of its voices are for another script.
+    """
+    names = {path.name.lower() for path in (_data() / "lang").rglob("*") if path.is_file()}
+    if language == "en":
+        return ENGLISH
+    if language not in names:
+        known = sorted(name for name in names if "-" not in name)
+        raise DatasetError(f"eSpeak NG has no language {language!r}; it has {', '.join(known)}")
+    region = re.compile(re.escape(language) + r"(-([a-z]{2}|[0-9]{3}))?(-x-.+)?")
+    return tuple(sorted(filter(region.fullmatch, names)))
+
+
 def version() -> str:
     """Names the eSpeak NG at hand by its library's size: another one may speak otherwise."""
     return str(Path(_loader().get_library_path()).stat().st_size)
@@ -71,22 +88,29 @@ def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]
         pool.shutdown(cancel_futures=True)
 
 
+def phonemes(texts: Sequence[str], accent: str) -> list[tuple[str, ...]]:
+    """The phonemes of each text, by eSpeak NG's names, with marks of stress before them. Words are not kept apart."""
+    header, _ = _work({"voice": accent, "texts": list(texts)})
+    return [tuple(sound for sound in text.replace(" ", "_").split("_") if sound) for text in header["phonemes"]]
+
+
 def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:
-    job = {
-        "library": _loader().get_library_path(),
-        "data": str(_data()),
-        "utterances": [[u.text, f"{u.accent}+{u.voice}", u.pitch, u.words_a_minute] for u in batch],
-    }
+    about, sound = _work({"utterances": [[u.text, f"{u.accent}+{u.voice}", u.pitch, u.words_a_minute] for u in batch]})
+    samples = np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(32768)
+    ends = np.cumsum(about["samples"])
+    return [audio.resample(part, about["rate_hz"]) for part in np.split(samples, ends[:-1])]
+
+
+def _work(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """The worker's answer: its line of JSON, and what follows. Raises `UnavailableError` with its reason."""
+    job = {"library": _loader().get_library_path(), "data": str(_data()), **job}
     command = [sys.executable, "-I", espeak_worker.__file__]
     done = subprocess.run(command, input=json.dumps(job).encode(), capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {done.returncode}"]
         raise UnavailableError(f"speech synthesis failed: {lines[-1]}")
-    header, _, sound = done.stdout.partition(b"\n")
-    about = json.loads(header)
-    samples = np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(32768)
-    ends = np.cumsum(about["samples"])
-    return [audio.resample(part, about["rate_hz"]) for part in np.split(samples, ends[:-1])]
+    header, _, rest = done.stdout.partition(b"\n")
+    return json.loads(header), rest
 
 
 def _data() -> Path:

@@ -1,6 +1,7 @@
 """One dataset with the training clips of another mixed in: recordings are few, synthesised voices are many.
 
-Validation and test stay those of the first, so what is scored is what the user has.
+Validation and test stay those of the first, so what is scored is what the user has. Where one has very few training
+clips they come again and again, to be augmented otherwise each time: a hundred would drown in ten thousand.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from collections.abc import Iterator, Mapping
 from rena_kws.datasets.base import Clip, Dataset
 from rena_kws.errors import DatasetError
 
+LEAST_SHARE = 0.2
+"""Of either dataset in training, as near as whole repetitions of its clips come to it."""
+
 
 class MixedDataset(Dataset):
-    """`main` as it is; its training split goes on with those clips of `more` whose label `main` knows."""
+    """`main` as it is; its training split goes on with those clips of `more` whose label `main` knows. The smaller of
+    both is repeated up to `LEAST_SHARE`."""
 
     def __init__(self, main: Dataset, more: Dataset) -> None:
         self._main, self._more = main, more
@@ -29,17 +34,28 @@ class MixedDataset(Dataset):
 
     @property
     def fingerprint(self) -> str:
-        both = f"{self._main.fingerprint} {self._more.fingerprint}"
+        both = f"{self._main.fingerprint} {self._more.fingerprint} {LEAST_SHARE}"
         return hashlib.sha256(both.encode()).hexdigest()[:16]
 
     def count(self, split: str) -> int:
         """Clips of labels that only the other dataset knows are counted too, though they are left out."""
-        return self._main.count(split) + (self._more.count(split) if split == "train" else 0)
+        if split != "train":
+            return self._main.count(split)
+        main, more = self._repetitions()
+        return main * self._main.count(split) + more * self._more.count(split)
 
     def split(self, split: str) -> Iterator[Clip]:
-        yield from self._main.split(split)
-        if split == "train":
+        main, more = self._repetitions() if split == "train" else (1, 0)
+        for _ in range(main):
+            yield from self._main.split(split)
+        for _ in range(more):
             yield from (clip for clip in self._more.split(split) if clip.label in self._main.labels)
+
+    def _repetitions(self) -> tuple[int, int]:
+        """How often the training clips of either come."""
+        main, more = self._main.count("train"), self._more.count("train")
+        odds = LEAST_SHARE / (1 - LEAST_SHARE)
+        return max(1, round(odds * more / max(1, main))), max(1, round(odds * main / max(1, more)))
 
     @property
     def skipped(self) -> Mapping[str, str]:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rena_kws.datasets.base import SAMPLE_RATE_HZ
+
 FloatArray = NDArray[np.float32]
 
 EXPONENTS = (0.0, 1.0, 2.0)  # Power falls with 1 / frequency ** exponent: white, pink, brown.
 
 
-def coloured(rng: np.random.Generator, exponent: float, samples: int, lowest: int = 1) -> FloatArray:
-    """Noise of power 1 / f ** exponent and root mean square 1, float32 (samples,), with nothing below the frequency of
-    `lowest` periods in all samples: in a long noise the slowest ones would hold most of its power."""
+LOWEST_HZ = 50
+"""What small microphones let through. Without an end the slowest waves of brown noise, which nobody hears, would hold
+most of its power, and a signal-to-noise ratio would say little."""
+
+
+def coloured(rng: np.random.Generator, exponent: float, samples: int) -> FloatArray:
+    """Noise of power 1 / f ** exponent from 50 Hz on and root mean square 1, float32 (samples,) at 16 kHz."""
     spectrum = rng.normal(size=samples // 2 + 1) + 1j * rng.normal(size=samples // 2 + 1)
     spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** (-exponent / 2)
-    spectrum[:lowest] = 0
+    spectrum[: max(1, round(LOWEST_HZ * samples / SAMPLE_RATE_HZ))] = 0
     sound = np.fft.irfft(spectrum, samples)
     out: FloatArray = (sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
     return out

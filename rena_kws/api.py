@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,10 +53,10 @@ def search(
 
     `run` defaults to a new folder below `runs/`. Raises `RunFolderError`, `LimitError`, `DatasetError`, ….
     """
-    from rena_kws.run_folder import RunFolder
+    from rena_kws.run_folder import RunFolder, new_run_path
     from rena_kws.search import run_search
 
-    path = Path(run) if run else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    path = Path(run) if run else new_run_path()
     folder = RunFolder(path, settings.identity(), resume)
     try:
         result = run_search(settings, folder, watch)
@@ -164,8 +163,9 @@ def evaluate(
 ) -> EvaluationReport:
     """Accuracy of a model on a split ("train", "validation", "test" or "all") of a dataset, or on some of its speakers.
 
-    The front end comes from the manifest beside the model, the labels too; both must be the dataset's. A model without
-    one is taken to have the default front end and the dataset's labels. Raises `ModelError`, `DatasetError`.
+    The front end comes from the manifest beside the model, the labels too: the dataset's, or these and more, of which
+    each answer is wrong. A model without a manifest is taken to have the default front end and the dataset's labels.
+    Raises `ModelError`, `DatasetError`.
     """
     from rena_kws.convert.evaluate_int8 import probabilities
     from rena_kws.frontend.settings import FrontEnd
@@ -173,16 +173,17 @@ def evaluate(
     loaded, manifest = _with_manifest(model)
     front_end = FrontEnd.from_json(manifest.front_end) if manifest else FrontEnd()
     features = _features(dataset, front_end, split, options or {}, speakers)
-    labels = features.labels
-    if manifest and manifest.labels and manifest.labels != labels:
-        raise ModelError(f"the model's labels {', '.join(manifest.labels)} are not the dataset's {', '.join(labels)}")
+    labels = manifest.labels if manifest and manifest.labels else features.labels
+    if strange := [label for label in features.labels if label not in labels]:
+        raise ModelError(f"the model knows {', '.join(labels)}; the dataset has {', '.join(strange)} too")
     outputs = probabilities(loaded, features.x)
     if outputs.shape[1:] != (len(labels),):
         raise ModelError(f"the model tells {outputs[0].size} classes apart, and the dataset has {len(labels)}")
+    y = np.array([labels.index(label) for label in features.labels])[features.y]
     predictions = outputs.argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
-    np.add.at(confusion, (features.y, predictions), 1)
-    return EvaluationReport(float(np.mean(predictions == features.y)), len(features.y), confusion, labels)
+    np.add.at(confusion, (y, predictions), 1)
+    return EvaluationReport(float(np.mean(predictions == y)), len(y), confusion, labels)
 
 
 def evaluate_stream(
@@ -273,6 +274,7 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
     from rena_kws.firmware.emit import generate
     from rena_kws.report.html import write_html
     from rena_kws.run_folder import read_settings
+    from rena_kws.store.weights import WEIGHTS_FILE, as_npz
 
     model, measurement = result.outcome.model, result.outcome.measurement
     assert model is not None and measurement is not None
@@ -287,7 +289,12 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
     manifest = Manifest.of(model, result.labels, settings.front_end.as_json(), figures)
     assert result.outcome.onnx is not None
     named = manifest.named("model.tflite", "model.onnx")
-    files: dict[str, str | bytes] = {"model.tflite": model.data, "model.onnx": result.outcome.onnx.data}
+    assert result.outcome.trained is not None
+    files: dict[str, str | bytes] = {
+        "model.tflite": model.data,
+        "model.onnx": result.outcome.onnx.data,
+        WEIGHTS_FILE: as_npz(result.outcome.trained),
+    }
     write_bundle(path / "winner", files | {FILE_NAME: named.as_text()})
     registry.load("exporters", "c")(model, manifest, path / "firmware", "kws_model", FirmwareOptions())
     write_html(path / "report.html", read_settings(path), result.trials, {**figures, "labels": result.labels})

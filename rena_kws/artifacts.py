@@ -41,6 +41,15 @@ class Trained:
         layers = {layer.name: tuple(layer.get_weights()) for layer in built.keras_model.layers}
         return cls(built.architecture, {name: weights for name, weights in layers.items() if weights})
 
+    @property
+    def digest(self) -> str:
+        """Of the weights: SHA-256, the first 16 digits."""
+        found = hashlib.sha256()
+        for name, arrays in sorted(self.weights.items()):
+            for array in arrays:
+                found.update(f"{name} {array.shape} {array.dtype}".encode() + array.tobytes())
+        return found.hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class ConvertedModel:
@@ -183,15 +192,17 @@ class Firmware:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of one trial: `ok`, `over_limit` (measured, not trained) or `failed`.
+    """The result of one trial: `ok`, `over_limit` (measured, not trained), `stopped` (its training) or `failed`.
 
     `accuracy` is that of the int8 model on all validation clips. `resources` holds what limits speak of
-    (latency_ms, ram_bytes, flash_bytes, params, macs, …). `seconds` says where the time went, by stage.
+    (latency_ms, ram_bytes, flash_bytes, params, macs, …). `seconds` says where the time went, by stage. `early_reward`
+    is what a network had earned a part of the way through its training.
     """
 
-    status: Literal["ok", "over_limit", "failed"]
+    status: Literal["ok", "over_limit", "stopped", "failed"]
     reward: float
     accuracy: float | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    early_reward: float | None = None

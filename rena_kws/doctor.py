@@ -160,12 +160,12 @@ def _gpu(part: str) -> Finding:
 
 
 def _speech(part: str) -> Finding:
-    from rena_kws.datasets.espeak import ACCENTS, Utterance, speak, voices
+    from rena_kws.datasets.espeak import ENGLISH, Utterance, speak, voices
 
     if importlib.util.find_spec("espeakng_loader") is None:
         return Finding(part, "lacking", "synthetic speech needs it", "pip install 'rena-kws[search]'")
     known = voices()
-    (sound,) = speak([Utterance("yes", next(iter(known)), ACCENTS[0], 50, 150)], workers=1)
+    (sound,) = speak([Utterance("yes", next(iter(known)), ENGLISH[0], 50, 150)], workers=1)
     return Finding(part, "works", f"eSpeak NG: {len(known)} voices; said 'yes' in {len(sound) / 16:.0f} ms")
 
 

@@ -52,6 +52,8 @@ class Task:
     seed: int = 0
     threads: int = 1
     cache_dir: Path | None = None
+    bar: float = 0.0
+    """The reward that a network must have earned a part of the way through its training to go on with it."""
 
     def features(self, split: str) -> Features:
         """The features of a split; the training split with its augmented variants."""
@@ -129,7 +131,14 @@ def _evaluate(
         if parent:
             inherit(built, parent, calibration)
         epochs = min(MAX_EPOCHS, max(1, task.train_clips // len(training.x)))
-        train(built, training, validation, replace(task.training, epochs=epochs))
+        scale = reward(1.0, resources, task.limits)
+        settings = replace(task.training, epochs=epochs, reject_below=task.bar / max(scale, 1e-9))
+        result = train(built, training, validation, settings)
+    early = None if result.early_accuracy is None else scale * result.early_accuracy
+    if result.rejected:
+        reason = f"stopped part of the way: {early:.3f}, the better half of the networks had {task.bar:.3f} there"
+        evaluation = Evaluation("stopped", early or 0.0, None, resources, reason, clock.seconds, early)
+        return Outcome(evaluation, model, measurement, trained=Trained.of(built))
     with clock("convert"):
         model = converter.convert(built, calibration)
     with clock("score"):
@@ -145,7 +154,7 @@ def _evaluate(
         with clock("convert"):
             onnx, agreement = _to_onnx(built, model, calibration, validation)
     value = reward(score, resources, task.limits)
-    evaluation = Evaluation("ok", value, score, resources, "", clock.seconds)
+    evaluation = Evaluation("ok", value, score, resources, "", clock.seconds, early)
     return Outcome(evaluation, model, measurement, onnx, agreement, Trained.of(built))
 
 
@@ -238,7 +247,7 @@ class _DataKey:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        stripped = replace(task, limits=(), training=TrainSettings(), train_clips=0, soft=False)
+        stripped = replace(task, limits=(), training=TrainSettings(), train_clips=0, soft=False, bar=0.0)
         self._identity = repr(stripped)
 
     def __hash__(self) -> int:

@@ -3,7 +3,7 @@
 RUN/run.json        the settings, written once; a folder with other settings is another run's
 RUN/trials.jsonl    every finished trial
 RUN/weights/        what the last networks have learnt
-RUN/winner/         the winner's model.tflite and manifest.json
+RUN/winner/         the winner's model.tflite, model.onnx, weights.npz and manifest.json
 RUN/firmware/       the winner as C
 RUN/report.html
 """
@@ -11,7 +11,9 @@ RUN/report.html
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,6 +53,13 @@ class RunFolder:
 
     def close(self) -> None:
         self._lock.close()
+
+
+def new_run_path() -> Path:
+    """runs/DATE-TIME, with a number behind it where another run began in the same second."""
+    path = Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    names = chain([path], (path.with_name(f"{path.name}-{number}") for number in count(2)))
+    return next(name for name in names if not name.exists())
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from rena_kws.artifacts import Trained
 from rena_kws.cluster import ClusterExecutor
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
-from rena_kws.errors import RenaError
+from rena_kws.errors import ModelError, RenaError
 from rena_kws.finalists import final_task, finalists, outcome_of, score_on_test, train_finalists
 from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
+from rena_kws.halving import Halving
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward import Limit
@@ -43,7 +44,9 @@ TRIAL_TIMEOUT_S = 1800.0
 class SearchSettings:
     """What a user asks a search for. `minutes` bounds the whole run, `trials` the search proper; None: unbounded.
 
-    A network begins with the weights of the network it was made from, unless `inherit` is False.
+    A network begins with the weights of the network it was made from, unless `inherit` is False. The first of all is
+    `start`, with its own weights where it has some, for as many words as the dataset has; None: `starting_network`.
+    With `halving` the worse half of the networks stops a part of the way through its training.
     `cluster` is the address of a Dask scheduler, whose workers are used instead of `workers` local processes.
     `trial_clips` and `final_clips` are how many clips a network is shown while it is searched, and as a finalist.
     """
@@ -53,7 +56,7 @@ class SearchSettings:
     dataset_options: Mapping[str, object] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     soft: bool = False
-    start: Architecture | None = None
+    start: Architecture | Trained | None = None
     controller: str = "rena"
     trials: int | None = None
     minutes: float | None = 5.0
@@ -62,6 +65,7 @@ class SearchSettings:
     cluster: str | None = None
     front_end: FrontEnd = UNSEEN_VOICES
     inherit: bool = True
+    halving: bool = True
     trial_clips: int = 20_000
     final_clips: int = 250_000
 
@@ -73,13 +77,19 @@ class SearchSettings:
             "dataset_options": dict(self.dataset_options),
             "limits": [str(limit) for limit in self.limits],
             "soft": self.soft,
-            "start": self.start.as_json() if self.start else None,
+            "start": self._start_identity(),
             "controller": self.controller,
             "seed": self.seed,
             "front_end": self.front_end.as_json(),
             "inherit": self.inherit,
+            "halving": self.halving,
             "trial_clips": self.trial_clips,
         }
+
+    def _start_identity(self) -> dict[str, Any] | None:
+        if isinstance(self.start, Trained):
+            return {**self.start.architecture.as_json(), "weights": self.start.digest}
+        return self.start.as_json() if self.start else None
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,7 @@ class _Search:
         self.pool, self.clock, self.watch = pool, clock, watch
         self.space = SearchSpace()
         self.may_fit = LimitFilter(() if settings.soft else settings.limits)
+        self.halving = Halving()
         self.trials: list[Trial] = []
 
     def run(self) -> SearchResult:
@@ -172,14 +183,20 @@ class _Search:
     def _controller(self, earlier: list[Trial]) -> Controller:
         """A controller begins with its seed, so a resumed run finds it in the store."""
         make = registry.load("controllers", self.settings.controller)
-        seed = self.settings.start
-        if seed is None:
-            first = [trial.proposal.architecture for trial in earlier if trial.proposal.number == 0]
-            seed = first[0] if first else self._starting_network()
+        first = [trial.proposal.architecture for trial in earlier if trial.proposal.number == 0]
+        seed = first[0] if first else self._starting_network()
         controller: Controller = make(self.space, seed, self.settings.seed, prefilter=self.may_fit)
         return controller
 
     def _starting_network(self) -> Architecture:
+        if start := self.settings.start:
+            network = start.architecture if isinstance(start, Trained) else start
+            if network.input_shape != self.task.front_end.shape:
+                raise ModelError(
+                    f"a network to start from reads the front end's {self.task.front_end.shape}; "
+                    f"it reads {network.input_shape}"
+                )
+            return replace(network, classes=len(self.labels))
         return starting_network(self.space, len(self.labels), self.task, self._measure, self.may_fit)
 
     def _measure(self, architecture: Architecture) -> Outcome:
@@ -194,7 +211,8 @@ class _Search:
             while len(running) < self.settings.workers and self._may_start(started):
                 proposal = controller.ask()
                 parent = self._trained_ancestor(proposal)
-                running[self.pool.submit(evaluate, proposal.architecture, self.task, False, parent)] = proposal
+                task = replace(self.task, bar=self.halving.bar) if self.settings.halving else self.task
+                running[self.pool.submit(evaluate, proposal.architecture, task, False, parent)] = proposal
                 started += 1
             if not running:
                 return
@@ -209,11 +227,14 @@ class _Search:
 
     def _trial_s(self) -> float:
         """What a trained trial took so far: the median, since one large network says little about the next."""
-        trained = [t.evaluation.seconds for t in self.trials if t.evaluation.status == "ok"]
+        trained = [t.evaluation.seconds for t in self.trials if t.evaluation.status in ("ok", "stopped")]
         return statistics.median(sum(seconds.values()) for seconds in trained) if trained else 0.0
 
     def _trained_ancestor(self, proposal: Proposal) -> Trained | None:
-        """What the proposal can inherit: of its parent, or, where that was not trained, of the one before."""
+        """What the proposal can inherit: of its parent, or, where that was not trained, of the one before. The first
+        network of all is the user's."""
+        if proposal.number == 0 and isinstance(self.settings.start, Trained):
+            return self.settings.start
         parents = {trial.proposal.architecture.id: trial.proposal.parent for trial in self.trials}
         parent = proposal.parent
         while parent and not (trained := self._trained(parent)):
@@ -226,7 +247,8 @@ class _Search:
     def _record(self, controller: Controller, proposal: Proposal, outcome: Outcome) -> None:
         if outcome.trained:
             self.weights.save(outcome.trained)
-        trial = Trial(len(self.trials), proposal, outcome.evaluation, self.clock.elapsed_s)
+        evaluation = self.halving.judged(outcome.evaluation)
+        trial = Trial(len(self.trials), proposal, evaluation, self.clock.elapsed_s)
         self.store.append(trial)
         self._learn(controller, trial)
         good = [t.evaluation.accuracy or 0.0 for t in self.trials if t.evaluation.status == "ok"]
@@ -235,6 +257,7 @@ class _Search:
 
     def _learn(self, controller: Controller, trial: Trial) -> None:
         self.trials.append(trial)
+        self.halving.learn(trial.evaluation)
         self.may_fit.learn(trial.proposal.architecture, trial.evaluation.resources)
         controller.tell(trial.proposal, trial.evaluation)
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from flatbuffer_models import ModelBuilder
 
 import rena_kws
 from rena_kws import model_file
 from rena_kws.api import evaluate, export
+from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import DatasetError, ModelError, UnknownNameError
+from rena_kws.export.manifest import Manifest
+from rena_kws.frontend.settings import FrontEnd
 
 
 def test_a_submodule_does_not_hide_the_call_of_the_same_name() -> None:
@@ -108,6 +113,41 @@ def test_a_model_and_a_dataset_with_other_classes_are_refused(reference: Callabl
         evaluate(model, recordings)
     with pytest.raises(DatasetError, match="'nobody'"):
         evaluate(model, recordings, speakers=["nobody"])
+
+
+def test_a_dataset_may_have_some_of_the_models_labels_in_any_order(tmp_path: Path) -> None:
+    """A network that says `b` whatever it hears: right for b, wrong for c, and for a label that nothing has."""
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "sounds.npz",
+        x=rng.normal(size=(6, 16_000)).astype(np.float32) / 10,
+        y=np.array([0, 0, 0, 0, 1, 1]),
+        labels=np.array(["c", "b"]),
+        split=np.array(["test"] * 6),
+    )
+    model = always(1, of=3)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "m.tflite").write_bytes(model.data)
+    manifest = Manifest.of(model, ("a", "b", "c"), FrontEnd().as_json(), {}).named("m.tflite")
+    (folder / "manifest.json").write_text(manifest.as_text())
+    report = evaluate(folder, f"arrays:{tmp_path / 'sounds.npz'}")
+    assert report.labels == ("a", "b", "c") and report.accuracy == pytest.approx(2 / 6)
+    assert report.confusion.tolist() == [[0, 0, 0], [0, 2, 0], [0, 4, 0]]
+    (folder / "manifest.json").write_text(replace(manifest, labels=("a", "b", "d")).as_text())
+    with pytest.raises(ModelError, match="the model knows a, b, d; the dataset has c too"):
+        evaluate(folder, f"arrays:{tmp_path / 'sounds.npz'}")
+
+
+def always(label: int, of: int) -> ConvertedModel:
+    """A dense layer with nothing but a bias."""
+    model = ModelBuilder()
+    sound = model.tensor((1, 49, 10, 1), scale=1.0)
+    weights = model.tensor((of, 490), scale=1.0, data=np.zeros((of, 490)))
+    bias = model.tensor((of,), scale=1.0, data=np.where(np.arange(of) == label, 100, 0), dtype="int32")
+    scores = model.tensor((1, of), scale=1.0)
+    model.op("FULLY_CONNECTED", [sound, weights, bias], [scores], "FullyConnectedOptions")
+    return ConvertedModel("tflite", model.build([sound], [scores]), "m")
 
 
 def test_evaluate_agrees_with_scoring_by_hand(reference: Callable[..., Path], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from rena_kws.cli import search_cmd
 from rena_kws.cli.main import main
+from rena_kws.datasets.base import open_dataset
 from rena_kws.errors import DeviceError
 from rena_kws.run_folder import RunFolder
 from rena_kws.search import SearchSettings
@@ -52,6 +53,13 @@ MISTAKES = {
     "text": (["profile", "text.tflite"], "neither a TFLite nor an ONNX model"),
     "truncated model": (["profile", "truncated.tflite"], "truncated: not a"),
     "no run": (["report", "."], "no run folder"),
+    "start from nothing": (["search", "--start", "nowhere"], "--start takes a run, whose winner has weights.npz"),
+    "start from a bare model": (["search", "--start", "float.tflite"], "weights.npz: No such file"),
+    "start from a broken run": (["search", "--start", "run"], "must hold a network's weights"),
+    "start from no network": (["search", "--start", "list.json"], "an architecture is a JSON object"),
+    "option without a value": (["search", "--dataset", "synthetic?seed"], "?NAME=VALUE&NAME=VALUE, not 'seed'"),
+    "unknown option of a dataset": (["search", "--dataset", "synthetic?colour=red"], "no option 'colour'"),
+    "unknown language": (["data", "describe", "synthetic", "--language", "xx"], "no language 'xx'; it has af"),
     "resume without a run": (["search", "--resume"], "--run DIR"),
     "missing path": (["search", "--dataset", "folder:nowhere", "--trials", "1"], "nowhere"),
     "one class": (["data", "describe", "folder:one"], "class"),
@@ -72,6 +80,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "text.tflite").write_text("not a model")
     (path / "truncated.tflite").write_bytes(b"\x1c\0\0\0TFL3\x14\0\x20\0")
     (path / "float.tflite").write_bytes(b"\x1c\0\0\0TFL3\x14\0\x20\0")
+    (path / "list.json").write_text("[]")
+    (path / "run" / "winner").mkdir(parents=True)
+    for name in ("model.tflite", "weights.npz"):
+        (path / "run" / "winner" / name).write_bytes(b"")
     for name, labels in (("one", ["yes"]), ("texts", ["yes", "no"])):
         for label in labels:
             (path / name / label).mkdir(parents=True)
@@ -126,8 +138,11 @@ def test_search_arguments_become_settings() -> None:
     parser = argparse.ArgumentParser()
     search_cmd.add_arguments(parser)
     text = "--device cortex-m7 --keywords yes,no --limit latency_ms=30 --limit cpu:latency_ms=1 --trials 5 --seed 3"
+    text += " --language de --dataset synthetic?clips-per-word=7&seed=1"
     settings = search_cmd.settings_of(parser.parse_args(text.split()))
-    assert settings.dataset_options == {"keywords": ("yes", "no")}
+    assert settings.dataset_options == {"keywords": ("yes", "no"), "language": "de"}
+    dataset = open_dataset(settings.dataset, settings.dataset_options)
+    assert dataset.labels[:2] == ("yes", "no") and dataset.count("train") == 7 * (2 + 1 + 4)
     assert [str(limit) for limit in settings.limits] == ["latency_ms=30", "cpu:latency_ms=1"]
     assert (settings.trials, settings.minutes, settings.seed) == (5, None, 3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from rena_kws.datasets.augment import Augmentation, augment
 from rena_kws.datasets.base import Clip, open_dataset
 from rena_kws.datasets.features import default_cache_dir, load_features
 from rena_kws.datasets.loudness import LEAST_DB, MOST_DB, vary_loudness
+from rena_kws.datasets.noise import EXPONENTS, coloured
 from rena_kws.datasets.spoken_digits import SpokenDigits
 from rena_kws.errors import DatasetError
 from rena_kws.frontend.features import compute
@@ -148,7 +150,7 @@ def test_synthetic_features_are_the_same_from_two_caches(tmp_path: Path) -> None
     dataset = open_dataset("synthetic", {"keywords": "lamp,fan", "clips_per_word": 8})
     one, other = (load_features(dataset, FrontEnd(), "train", tmp_path / name, variants=1) for name in "ab")
     np.testing.assert_array_equal(one.x, other.x)
-    assert len(one.x) == 64
+    assert len(one.x) == 2 * (3 * 8 + 4 * 8)
 
 
 def tone(hz: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -158,8 +160,37 @@ def tone(hz: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     return clip
 
 
+STILL = Augmentation(gain_db=0, reverberant=0, shift_ms=0, slowest=1, fastest=1, colour=0, noisy=0)
+
+
+def test_gain_wanders_by_as_much_as_asked_for() -> None:
+    assert np.array_equal(np.abs(augment(STILL, tone(500), np.random.default_rng(0))), np.abs(tone(500)))
+    loud = np.ones((200, 16_000), np.float32)
+    changed = augment(replace(STILL, gain_db=10, gain_knot_ms=100), loud, np.random.default_rng(0))
+    gains_db = 20 * np.log10(np.abs(changed[:, ::800]))
+    each = gains_db.std(axis=1)
+    assert each.min() < 0.5 and 3 < each.mean() < 4.5 and 7 < each.max() < 15  # mean strength 5 dB, less between knots
+    steps = np.abs(np.diff(20 * np.log10(np.abs(changed)), axis=1))
+    assert steps.max() < 60 / 1_600  # straight from knot to knot, 0.1 s apart
+
+
+def test_echoes_follow_a_sound_and_die_away() -> None:
+    click = np.zeros((100, 16_000), np.float32)
+    click[:, 4_000] = 1
+    changed = augment(replace(STILL, reverberant=1, longest_decay_ms=400), click, np.random.default_rng(0))
+    assert np.abs(changed[:, :4_000]).max() < 1e-6 and np.abs(changed[:, 4_000]) == pytest.approx(1, abs=0.2)
+    assert np.abs(changed[:, 4_000 + 6_400 + 161 :]).max() < 1e-6
+    echo = (changed[:, 4_001:] ** 2).sum(axis=1)
+    below_db = -10 * np.log10(echo)
+    assert below_db.min() > -0.1 and below_db.max() < 15.1 and below_db.std() > 3
+    early, late = (changed[:, 4_161:4_961] ** 2).sum(), (changed[:, 6_000:6_800] ** 2).sum()
+    assert early > 10 * late
+    some = augment(replace(STILL, reverberant=0.5), click, np.random.default_rng(0))
+    assert 30 < np.count_nonzero((np.abs(some) > 1e-6).sum(axis=1) > 1) < 70
+
+
 def test_speed_changes_pitch_and_length_together() -> None:
-    alone = Augmentation(shift_ms=0, slowest=1.2, fastest=1.2, colour=0, noisy=0)
+    alone = replace(STILL, slowest=1.2, fastest=1.2)
     changed = augment(alone, tone(500), np.random.default_rng(0))
     sounding = np.flatnonzero(np.abs(changed[0]) > 1e-6)
     assert abs((sounding[-1] - sounding[0]) - 8_000 / 1.2) < 10
@@ -168,7 +199,7 @@ def test_speed_changes_pitch_and_length_together() -> None:
 
 
 def test_shift_moves_without_wrapping_round() -> None:
-    alone = Augmentation(shift_ms=100, slowest=1, fastest=1, colour=0, noisy=0)
+    alone = replace(STILL, shift_ms=100)
     starts = {int(np.flatnonzero(augment(alone, tone(500), np.random.default_rng(seed))[0])[0]) for seed in range(40)}
     assert 2_400 <= min(starts) < 3_000 and 5_000 < max(starts) <= 5_601
     edge = np.zeros((1, 16_000), np.float32)
@@ -176,8 +207,18 @@ def test_shift_moves_without_wrapping_round() -> None:
     assert not any(augment(alone, edge, np.random.default_rng(seed))[0, :8_000].any() for seed in range(20))
 
 
+@pytest.mark.parametrize("exponent", EXPONENTS)
+def test_noise_falls_as_its_colour_says_from_50_hz_on(exponent: float) -> None:
+    sound = coloured(np.random.default_rng(0), exponent, 160_000)
+    assert np.sqrt(np.mean(sound**2)) == pytest.approx(1)
+    power = np.abs(np.fft.rfft(sound)) ** 2  # a line each 0.1 Hz
+    assert power[:499].sum() < 1e-6 * power.sum()
+    octaves = [power[10 * hz : 20 * hz].sum() for hz in (100, 400)]
+    assert octaves[1] / octaves[0] == pytest.approx(4 ** (1 - exponent), rel=0.15)
+
+
 def test_noise_has_the_level_asked_for_and_silence_stays_silent() -> None:
-    alone = Augmentation(shift_ms=0, slowest=1, fastest=1, colour=0, noisy=1, least_snr_db=20, most_snr_db=20)
+    alone = replace(STILL, noisy=1, least_snr_db=20, most_snr_db=20)
     for seed in range(5):
         changed = augment(alone, tone(500), np.random.default_rng(seed))[0]
         noise = np.concatenate([changed[:3_900], changed[12_100:]])

@@ -49,8 +49,28 @@ def test_synthetic_voices_speak_the_words_of_the_dataset(tmp_path: Path) -> None
     main = arrays(tmp_path / "main.npz", ("seven", "eight"), 1000)
     clips = list(open_dataset(main, {"augment_with": "synthetic"}).split("train"))
     assert {clip.label for clip in clips} == {"seven", "eight"}
-    assert len(clips) == 4 + 2 * 220
+    own = sum(clip.speaker == "" for clip in clips)
+    assert len(clips) == own + 2 * 220
     assert len({clip.speaker for clip in clips}) > 20
+
+
+def test_few_clips_are_repeated_to_a_fifth_whichever_side_they_are_on(tmp_path: Path) -> None:
+    few = arrays(tmp_path / "few.npz", ("up", "down"), 1000)
+    y = np.tile(np.arange(2), 60)
+    np.savez(
+        tmp_path / "many.npz",
+        x=np.full((120, 16_000), 2000, np.int16),
+        y=y,
+        labels=np.array(["up", "down"]),
+        split=np.array(["train"] * 80 + ["validation"] * 20 + ["test"] * 20),
+    )
+    many = f"arrays:{tmp_path / 'many.npz'}"
+    for main, more in ((few, many), (many, few)):
+        mixed = open_dataset(main, {"augment_with": more})
+        levels = [level for _, level in described(list(mixed.split("train")))]
+        assert levels.count(1000) == 20 and levels.count(2000) == 80  # four clips, five times
+        assert mixed.count("train") == 100
+        assert len(list(mixed.split("test"))) == mixed.count("test") == (4 if main == few else 20)
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 
 from rena_kws.datasets import espeak
 from rena_kws.datasets.base import SILENCE, SPLITS, UNKNOWN, Clip, open_dataset
-from rena_kws.datasets.espeak import ACCENTS, Utterance
+from rena_kws.datasets.espeak import ENGLISH, Utterance
+from rena_kws.datasets.other_words import NearMisses, other_words
+from rena_kws.datasets.synthetic_speech import OTHERS
 from rena_kws.errors import DatasetError, UnavailableError
 from rena_kws.testing.dataset_contract import check_dataset
 
@@ -24,7 +27,7 @@ def clips() -> dict[str, list[Clip]]:
 
 
 def test_contract() -> None:
-    check_dataset(lambda: open_dataset("synthetic", SMALL), clips=40)
+    check_dataset(lambda: open_dataset("synthetic", SMALL), clips=70)
 
 
 def test_the_twelve_classes_stand_in_the_order_of_mlperf_tiny() -> None:
@@ -37,7 +40,8 @@ def test_the_twelve_classes_stand_in_the_order_of_mlperf_tiny() -> None:
 def test_every_class_has_its_clips_and_no_voice_is_in_two_splits(clips: dict[str, list[Clip]]) -> None:
     for split, count in {"train": 10, "validation": 2, "test": 2}.items():
         for label in ("lamp", "fan", SILENCE, UNKNOWN):
-            assert sum(clip.label == label for clip in clips[split]) == count
+            times = OTHERS if (split, label) == ("train", UNKNOWN) else 1
+            assert sum(clip.label == label for clip in clips[split]) == times * count
     people = {split: {clip.speaker for clip in clips[split] if clip.speaker} for split in SPLITS}
     assert not people["train"] & people["validation"] and not people["train"] & people["test"]
     assert not people["validation"] & people["test"]
@@ -47,6 +51,57 @@ def test_every_class_has_its_clips_and_no_voice_is_in_two_splits(clips: dict[str
 def test_unknown_words_are_not_keywords(clips: dict[str, list[Clip]]) -> None:
     spoken = {clip.source.split(" by ")[0] for clip in clips["train"] if clip.label == UNKNOWN}
     assert len(spoken) > 3 and not spoken & {"lamp", "fan"}
+
+
+def test_each_split_has_its_own_other_words_and_training_has_near_misses() -> None:
+    dataset = open_dataset("synthetic", {"keywords": "lamp,fan", "clips_per_word": 100})
+    said: dict[str, set[str]] = {}
+    for split in SPLITS:
+        said[split] = {clip.source.split(" by ")[0] for clip in dataset.split(split) if clip.label == UNKNOWN}
+    words = {split: {text for text in texts if not text.startswith("[[")} for split, texts in said.items()}
+    assert all(words.values()) and not words["train"] & words["test"] and not words["train"] & words["validation"]
+    assert words["test"] == said["test"] and words["validation"] == said["validation"]
+    assert 60 < len(said["train"] - words["train"]) < len(said["train"])
+
+
+@pytest.mark.parametrize(("language", "keywords"), [("en", ("stop", "hey rena")), ("de", ("eins", "guten morgen"))])
+def test_a_near_miss_differs_from_a_keyword_in_one_sound(language: str, keywords: tuple[str, ...]) -> None:
+    words = other_words(language, keywords)
+    near = NearMisses(language, keywords, words)
+    spoken = [without_marks(sounds) for sounds in espeak.phonemes(keywords, language)]
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        sounds = without_marks(near.draw(rng).strip("[]").split("|"))
+        changes = [
+            sum(a != b for a, b in zip(sounds, keyword, strict=True)) if len(sounds) == len(keyword) else 1
+            for keyword in spoken
+            if sounds in (keyword[1:], keyword) or len(sounds) == len(keyword)
+        ]
+        assert min(changes) == 1 and sounds not in spoken
+
+
+def without_marks(sounds: Iterable[str]) -> tuple[str, ...]:
+    return tuple(bare for sound in sounds if (bare := sound.lstrip("',%=|")))
+
+
+def test_a_closed_set_has_keywords_alone() -> None:
+    dataset = open_dataset("synthetic?closed=yes", SMALL)
+    assert dataset.labels == ("lamp", "fan") and dataset.count("train") == 20
+    assert {clip.label for clip in dataset.split("test")} == {"lamp", "fan"}
+
+
+def test_numbers_that_hold_a_keyword_are_not_other_words() -> None:
+    others = other_words("de", ("zwei", "lampe"))
+    assert {"3", "10", "100"} <= set(others) and not {"2", "22", "102", "32"} & set(others)
+    assert "zero" in other_words("en", ("one",)) and "zero" not in other_words("en", ("Zero",))
+
+
+def test_words_of_another_language_are_spoken_by_its_voices() -> None:
+    dataset = open_dataset("synthetic", {"keywords": "licht an,stopp", "language": "de", "clips_per_word": 5})
+    sources = [clip.source for clip in dataset.split("test") if clip.label != SILENCE]
+    assert sources and all(" by de+" in source for source in sources)
+    with pytest.raises(DatasetError, match="no language 'xx'; it has af, am"):
+        list(open_dataset("synthetic", {"language": "xx"}).split("test"))
 
 
 def test_words_stand_out_of_the_noise(clips: dict[str, list[Clip]]) -> None:
@@ -75,7 +130,7 @@ def test_batches_do_not_depend_on_how_many_run_at_a_time() -> None:
 
 def test_every_accent_and_voice_speaks_and_pitch_and_rate_are_heard() -> None:
     plan = [Utterance("stop", voice, "en", 50, 170) for voice in espeak.voices()]
-    plan += [Utterance("stop", "m1", accent, 50, 170) for accent in ACCENTS]
+    plan += [Utterance("stop", "m1", accent, 50, 170) for accent in ENGLISH]
     sounds = [sound.tobytes() for sound in espeak.speak(plan, 2)]
     assert all(sounds) and len(set(sounds)) > 0.95 * len(plan)
     slow, fast = espeak.speak([Utterance("stop", "m1", "en", 50, rate) for rate in (120, 220)], 1)
@@ -108,6 +163,8 @@ def test_a_seed_changes_the_clips_and_the_fingerprint() -> None:
         ("synthetic", {"keywords": 3}, "names separated by commas"),
         ("synthetic", {"clips_per_word": 2}, "at least 5, not 2"),
         ("synthetic", {"clips_per_word": "many"}, "not 'many'"),
+        ("synthetic", {"closed": "maybe"}, "closed is yes or no, not 'maybe'"),
+        ("synthetic?closed=yes", {"keywords": "yes"}, "at least two classes"),
         ("synthetic", {"voices": "m1"}, "has no option 'voices' .*keywords"),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rena_kws.errors import RunFolderError
-from rena_kws.run_folder import RunFolder, read_settings, write_text
+from rena_kws.run_folder import RunFolder, new_run_path, read_settings, write_text
 
 SETTINGS = {"device": "cortex-m", "limits": ("latency_ms=30",), "seed": 0, "start": None}
 
@@ -69,7 +69,7 @@ def test_a_folder_held_by_another_process_is_refused_until_that_one_is_killed(tm
     code = f"""
 import sys
 from pathlib import Path
-from rena_kws.run_folder import RunFolder
+from rena_kws.run_folder import RunFolder, new_run_path
 folder = RunFolder(Path(sys.argv[1]), {SETTINGS!r}, resume=True)
 print("held", flush=True)
 sys.stdin.read()
@@ -110,3 +110,12 @@ def test_write_text_replaces_whole_files_and_leaves_nothing_aside(tmp_path: Path
     with pytest.raises(RunFolderError, match="cannot write"):
         write_text(tmp_path / "folder", "text")
     assert sorted(os.listdir(tmp_path)) == ["a.json", "folder"]
+
+
+def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda text: "20260101-000000")
+    for name in ("20260101-000000", "20260101-000000-2", "20260101-000000-3"):
+        path = new_run_path()
+        assert path == Path("runs") / name
+        path.mkdir(parents=True)

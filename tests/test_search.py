@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,13 @@ import numpy as np
 import pytest
 
 from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement, Trained
-from rena_kws.errors import LimitError, RunFolderError, WorkerLostError
+from rena_kws.errors import LimitError, ModelError, RunFolderError, WorkerLostError
 from rena_kws.finalists import score_on_test
 from rena_kws.pipeline import Outcome, evaluate, measure_untrained
 from rena_kws.reward import parse_limit
 from rena_kws.run_folder import RunFolder
 from rena_kws.search import SearchSettings, run_search
+from rena_kws.spec.search_space import seed_architecture
 from rena_kws.store import JournalStore
 
 
@@ -31,6 +34,7 @@ class Answers(Executor):
     def __init__(self, lost: frozenset[int] = frozenset(), kill_after: int | None = None) -> None:
         self.evaluated: list[str] = []
         self.inherited: dict[str, str] = {}
+        self.bars: list[float] = []
         self._lost, self._kill_after = lost, kill_after
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -42,6 +46,7 @@ class Answers(Executor):
             if len(self.evaluated) == self._kill_after:
                 os.kill(os.getpid(), signal.SIGKILL)
             self.evaluated.append(args[0].id)
+            self.bars.append(args[1].bar)
             if args[3]:
                 self.inherited[args[0].id] = args[3].architecture.id
             if len(self.evaluated) - 1 in self._lost:
@@ -55,7 +60,8 @@ class Answers(Executor):
         resources = {"latency_ms": 1.0 + len(architecture.layers), "ram_bytes": 4_000.0, "flash_bytes": 9_000.0}
         accuracy = None if fn is measure_untrained else 0.5 + 0.01 * len(architecture.layers)
         measurement = Measurement("cortex-m4", "emulated", resources["latency_ms"], np.zeros((1, 10), np.int8))
-        evaluation = Evaluation("ok", accuracy or 0.0, accuracy, resources)
+        early = accuracy and accuracy - 0.2
+        evaluation = Evaluation("ok", accuracy or 0.0, accuracy, resources, early_reward=early)
         trained = Trained(architecture, {"head_softmax": (np.zeros(2, np.float32),)})
         return Outcome(evaluation, ConvertedModel("tflite", b""), measurement, trained=trained)
 
@@ -107,6 +113,20 @@ def test_the_winner_is_the_best_on_validation(tmp_path: Path) -> None:
     assert result.outcome.evaluation.accuracy == max(accuracies)
 
 
+def test_later_networks_meet_a_bar_that_a_resumed_run_remembers(tmp_path: Path) -> None:
+    workers = Answers()
+    result = run_search(settings(trials=12), open_run(tmp_path / "run", trials=12), executor=workers)
+    early = [trial.evaluation.early_reward or 0.0 for trial in result.trials]
+    assert workers.bars[:8] == [0.0] * 8 and workers.bars[-1] == statistics.median(early[:10])  # two at a time
+    opened.pop().close()
+    more = Answers()
+    run_search(settings(trials=13), open_run(tmp_path / "run", resume=True), executor=more)
+    assert more.bars == [statistics.median(early)]
+    free = Answers()
+    run_search(settings(trials=12, halving=False), open_run(tmp_path / "free", halving=False), executor=free)
+    assert free.bars == [0.0] * 12
+
+
 def test_killed_and_resumed_loses_and_repeats_nothing(tmp_path: Path) -> None:
     run = tmp_path / "run"
     child = subprocess.run(
@@ -142,6 +162,24 @@ def test_another_runs_folder_is_refused(tmp_path: Path) -> None:
         open_run(tmp_path / "run", resume=True, seed=1)
     with pytest.raises(RunFolderError, match="--resume"):
         open_run(tmp_path / "run")
+
+
+def test_a_search_may_begin_with_a_trained_network_for_other_words(tmp_path: Path) -> None:
+    """Of three classes; the dataset has two. Another network, or other weights, are another run."""
+    network = replace(seed_architecture(3), layers=seed_architecture(3).layers[:2])
+    weights = {"head_softmax": (np.zeros(3, np.float32),)}
+    workers = Answers()
+    result = run_search(
+        settings(start=Trained(network, weights)), open_run(tmp_path / "run", start=network), executor=workers
+    )
+    first = result.trials[0].proposal.architecture
+    assert first == replace(network, classes=2)
+    assert workers.inherited[first.id] == network.id
+    one, other = (settings(start=Trained(network, {"head_softmax": (np.full(3, x, np.float32),)})) for x in (0.0, 1.0))
+    assert one.identity() != other.identity() != settings(start=network).identity()
+    with pytest.raises(ModelError, match=r"reads the front end's \(49, 10, 1\); it reads \(49, 40, 1\)"):
+        wide = seed_architecture(2, (49, 40, 1))
+        run_search(settings(start=wide), open_run(tmp_path / "wide", start=wide), executor=Answers())
 
 
 def test_an_impossible_limit_names_the_least_possible(tmp_path: Path) -> None:

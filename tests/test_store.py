@@ -29,12 +29,13 @@ def trials(draw: st.DrawFn) -> Trial:
     channels = draw(st.integers(1, 512))
     network = Architecture(draw(st.integers(2, 40)), (Layer("conv2d", (0,), channels=channels),))
     evaluation = Evaluation(
-        status=draw(st.sampled_from(("ok", "over_limit", "failed"))),
+        status=draw(st.sampled_from(("ok", "over_limit", "stopped", "failed"))),
         reward=draw(finite),
         accuracy=draw(st.none() | finite),
         resources=draw(st.dictionaries(names, finite, max_size=4)),
         reason=draw(st.text()),
         seconds=draw(st.dictionaries(names, finite, max_size=3)),
+        early_reward=draw(st.none() | finite),
     )
     log = draw(st.dictionaries(names, st.integers() | st.lists(finite, max_size=3) | names, max_size=3))
     proposal = Proposal(draw(st.integers(0, 10_000)), network, draw(st.none() | st.just("0" * 16)), (), log)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from tones import CLASSES, write_tones
 
 from rena_kws import api
+from rena_kws.cli import search_cmd
 from rena_kws.reward import parse_limit
 from rena_kws.run_folder import read_settings
 from rena_kws.search import SearchSettings
@@ -44,6 +47,13 @@ def test_words_in_firmware_out(dataset: str, tmp_path: Path, tool: Callable[[str
     api.export(folder, "onnx", tmp_path / "onnx", "words")
     onnx = api.profile(tmp_path / "onnx" / "words.onnx", "cpu", np.zeros((1, 49, 10, 1), np.float32))
     assert onnx.outputs.sum() == pytest.approx(1, abs=1e-5)
+
+    more = argparse.ArgumentParser()
+    search_cmd.add_arguments(more)
+    again = replace(settings, start=search_cmd.settings_of(more.parse_args(["--start", str(folder)])).start, trials=1)
+    told, _ = api.search(again, tmp_path / "again")
+    assert told.trials[0].proposal.architecture == result.architecture  # with what it has learnt
+    assert (told.trials[0].evaluation.accuracy or 0) >= (result.outcome.evaluation.accuracy or 0) - 0.1
 
     manifest = json.loads((folder / "firmware" / "manifest.json").read_text())
     assert manifest["labels"] == list(CLASSES)

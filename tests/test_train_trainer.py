@@ -78,8 +78,18 @@ def test_predict_is_keras_predict() -> None:
 
 def test_a_poor_candidate_is_rejected_early() -> None:
     result = train(fresh(), TRAINING, VALIDATION, replace(SETTINGS, reject_after=0.25, reject_below=1.01))
-    assert result.rejected
-    assert len(result.history) == 2  # of 8
+    assert result.rejected and result.early_accuracy == result.accuracy
+    assert len(result.history) == 3  # of 8: stopped as the third began
+
+
+def test_a_rung_within_the_first_epoch_changes_nothing_for_those_that_pass() -> None:
+    results = [
+        train(fresh(), TRAINING, VALIDATION, replace(SETTINGS, epochs=1, reject_after=after)) for after in (0.3, 2.0)
+    ]
+    assert results[0].early_accuracy is not None and results[1].early_accuracy is None
+    assert [epoch.loss for epoch in results[0].history] == [epoch.loss for epoch in results[1].history]
+    poor = train(fresh(), TRAINING, VALIDATION, replace(SETTINGS, epochs=1, reject_after=0.3, reject_below=1.01))
+    assert poor.rejected and poor.history[0].learning_rate > results[0].history[0].learning_rate
 
 
 def test_time_shortens_the_schedule() -> None:

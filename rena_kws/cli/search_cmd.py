@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +14,32 @@ from rena_kws.cli.output import print_json
 from rena_kws.errors import ModelError, RenaError, UnknownNameError
 
 if TYPE_CHECKING:
+    from rena_kws.artifacts import Trained
     from rena_kws.search import SearchResult, SearchSettings
+    from rena_kws.spec.architecture import Architecture
 
 DEFAULT_MINUTES = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cortex-m", help="see `rena-kws devices` (default: %(default)s)")
-    parser.add_argument("--dataset", default="synthetic", metavar="NAME[:PATH]", help="(default: %(default)s speech)")
+    parser.add_argument(
+        "--dataset", default="synthetic", metavar="NAME[:PATH][?OPTION=VALUE&…]", help="(default: %(default)s speech)"
+    )
     add_dataset_options(parser)
     parser.add_argument(
         "--limit", action="append", default=[], metavar="NAME=VALUE", help="e.g. latency_ms=30; repeatable"
     )
     parser.add_argument("--soft", action="store_true", help="going over a limit costs reward instead of the trial")
-    parser.add_argument("--start", type=Path, metavar="SPEC", help="a network (JSON) to start from")
-    parser.add_argument("--controller", default="rena", help="rena or random (default: %(default)s)")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="RUN|SPEC",
+        help="begin with a run's winner and its weights, or with a JSON network",
+    )
+    parser.add_argument(
+        "--controller", default="rena", help=f"{', '.join(registry.names('controllers'))} (default: %(default)s)"
+    )
     parser.add_argument("--trials", type=_positive_int, help="stop searching after this many networks")
     parser.add_argument(
         "--minutes",
@@ -39,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-scratch", action="store_true", help="train each network from fresh weights instead of its parent's"
     )
+    parser.add_argument("--no-halving", action="store_true", help="train every network to the end")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cluster", metavar="tcp://HOST:PORT", help="a Dask scheduler, whose workers evaluate instead")
     parser.add_argument(
@@ -54,11 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from rena_kws.api import search
     from rena_kws.cli.progress import ProgressLine
+    from rena_kws.run_folder import new_run_path
 
     settings = settings_of(arguments)
     if arguments.resume and not arguments.run_folder:
         raise RenaError("--resume continues the run in a folder: name it with --run DIR")
-    arguments.run_folder = arguments.run_folder or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    arguments.run_folder = arguments.run_folder or new_run_path()
     progress = ProgressLine(settings.minutes)
     try:
         result, folder = search(settings, arguments.run_folder, arguments.resume, progress)
@@ -72,12 +84,16 @@ def run(arguments: argparse.Namespace) -> None:
 
 def settings_of(arguments: argparse.Namespace) -> SearchSettings:
     """The settings that the arguments ask for. Raises what names the first wrong one."""
+    from rena_kws.datasets.base import split_spec
     from rena_kws.devices import catalogue
     from rena_kws.reward import parse_limit
     from rena_kws.search import SearchSettings
 
     catalogue.get(arguments.device)
-    for kind, name in (("datasets", arguments.dataset.partition(":")[0]), ("controllers", arguments.controller)):
+    for kind, name in (
+        ("datasets", split_spec(arguments.dataset)[0].partition(":")[0]),
+        ("controllers", arguments.controller),
+    ):
         if name not in registry.names(kind):
             raise UnknownNameError(kind.rstrip("s"), name, registry.names(kind))
     minutes = arguments.minutes if arguments.minutes or arguments.trials else DEFAULT_MINUTES
@@ -93,19 +109,30 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         minutes=minutes,
         seed=arguments.seed,
         inherit=not arguments.from_scratch,
+        halving=not arguments.no_halving,
         workers=arguments.workers,
         cluster=arguments.cluster,
     )
 
 
-def _read_start(path: Path | None) -> Any:
+def _read_start(path: Path | None) -> Architecture | Trained | None:
+    """A network in JSON; or what a search left beside the model that a run, a folder or the model's file name."""
+    from rena_kws import model_file
     from rena_kws.spec.architecture import Architecture
+    from rena_kws.store.weights import WEIGHTS_FILE, read_npz
 
     if path is None:
         return None
     try:
-        return Architecture.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
+        if path.suffix == ".json":
+            return Architecture.from_json(json.loads(path.read_text()))
+        return read_npz(model_file.find(path).with_name(WEIGHTS_FILE))
+    except OSError as error:
+        raise ModelError(
+            f"--start takes a run, whose winner has {WEIGHTS_FILE} beside its model, or a network in .json, "
+            f"not {path}; {error.filename}: {error.strerror}"
+        ) from error
+    except ValueError as error:
         raise ModelError(f"--start {path} is no network in JSON: {error}") from error
 
 

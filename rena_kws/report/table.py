@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from rena_kws.reward import Limit, over_limits
 from rena_kws.store import Trial
 
-STATUSES = {"ok": "trained and scored", "over_limit": "over a limit (not trained)", "failed": "failed"}
+STATUSES = {
+    "ok": "trained and scored",
+    "over_limit": "over a limit (not trained)",
+    "stopped": "stopped early (the worse half)",
+    "failed": "failed",
+}
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ KEYWORDS_A_SEGMENT = 60
 MOST_CLIPS = 4_000
 """Of a split: more take memory, and tell little more."""
 
-_LOWEST_HZ = 50  # What small microphones let through.
 _NOISE_DB = (-60.0, -30.0)
 _KNOT_S = 4.0  # Between two levels of the noise.
 _FADE_SAMPLES = SAMPLE_RATE_HZ // 200
@@ -130,8 +129,7 @@ def _segment(
     starts = SAMPLE_RATE_HZ + np.cumsum(gaps + lengths) - lengths  # the first result takes a second of sound
     samples = samples or int(starts[-1] + lengths[-1]) + 3 * SAMPLE_RATE_HZ
     loudness = _loudness(samples, rng)
-    lowest = round(_LOWEST_HZ * samples / SAMPLE_RATE_HZ)
-    mixed = noise.coloured(rng, float(rng.choice(noise.EXPONENTS)), samples, lowest) * loudness
+    mixed = noise.coloured(rng, float(rng.choice(noise.EXPONENTS)), samples) * loudness
     said = []
     for start, (label, clip) in zip(starts.tolist(), clips, strict=True):
         end = start + len(clip)

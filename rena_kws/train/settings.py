@@ -33,7 +33,7 @@ class TrainSettings:
     `max_seconds` shortens the schedule instead of cutting it: the learning rate follows whichever is further, epochs or
     time. A run that it touches is repeatable only as far as the clock is.
 
-    A candidate whose best validation accuracy is under `reject_below` after `reject_after` of its schedule stops there.
+    A candidate whose validation accuracy is under `reject_below` after `reject_after` of its schedule stops there.
     """
 
     epochs: int = 40

@@ -39,12 +39,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """`accuracy` is the float model's best on the validation clips; the weights of that epoch are in the model."""
+    """`accuracy` is the float model's best on the validation clips; its weights then are in the model. `early_accuracy`
+    is that after `reject_after` of the schedule, None where training was too short to tell."""
 
     history: tuple[Epoch, ...]
     accuracy: float
     seconds: float
     rejected: bool
+    early_accuracy: float | None
 
 
 def train(
@@ -70,8 +72,8 @@ def train(
     targets = _smooth_targets(training.y, built.architecture.classes, settings.label_smoothing)
 
     history: list[Epoch] = []
-    best: list[Array] = model.get_weights()
-    best_accuracy = -1.0
+    best = _Best(model, stepper, validation)
+    early: float | None = None
     rejected = False
     for epoch in range(settings.epochs):
         x, y = mix(
@@ -82,21 +84,38 @@ def train(
             progress = clock.progress(epoch + position)
             if losses and progress >= 1:  # Time is up, and an epoch of a large network may take a minute
                 break
+            if losses and early is None and progress >= settings.reject_after:
+                early = best.look()
+                if rejected := early < settings.reject_below:
+                    break
             losses.append(stepper.step(x[batch], y[batch], progress))
         loss = float(np.mean([float(value) for value in losses]))
         if not math.isfinite(loss):
             raise CandidateError(f"training must keep a finite loss; it was {loss} in epoch {epoch + 1}")
-        with stepper.averaged():
-            accuracy = float(np.mean(predict(model, validation.x).argmax(axis=1) == validation.y))
-            if accuracy >= best_accuracy:  # Of equals the later one: it has seen more and is averaged longer
-                best_accuracy, best = accuracy, model.get_weights()
-        progress = clock.progress(epoch + 1)
+        accuracy = early if rejected and early is not None else best.look()
         history.append(Epoch(loss, accuracy, stepper.learning_rate, clock.seconds))
-        rejected = progress >= settings.reject_after and best_accuracy < settings.reject_below
-        if rejected or progress >= 1 or (should_stop is not None and should_stop()):
+        if rejected or clock.progress(epoch + 1) >= 1 or (should_stop is not None and should_stop()):
             break
-    model.set_weights(best)
-    return TrainResult(tuple(history), best_accuracy, clock.seconds, rejected)
+    model.set_weights(best.weights)
+    return TrainResult(tuple(history), best.accuracy, clock.seconds, rejected, early)
+
+
+class _Best:
+    """The averaged weights that did best on the validation clips so far."""
+
+    def __init__(self, model: keras.Model, stepper: _Stepper, validation: Features) -> None:
+        self.accuracy = -1.0
+        self.weights: list[Array] = model.get_weights()
+        self._model, self._stepper, self._validation = model, stepper, validation
+
+    def look(self) -> float:
+        """The accuracy of the weights as they are now."""
+        with self._stepper.averaged():
+            found = predict(self._model, self._validation.x).argmax(axis=1)
+            accuracy = float(np.mean(found == self._validation.y))
+            if accuracy >= self.accuracy:  # Of equals the later one: it has seen more and is averaged longer
+                self.accuracy, self.weights = accuracy, self._model.get_weights()
+        return accuracy
 
 
 def predict(model: Any, x: Array, batch_size: int = 250) -> Array:
