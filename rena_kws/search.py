@@ -47,8 +47,8 @@ class SearchSettings:
     A network begins with the weights of the network it was made from, unless `inherit` is False. The first of all is
     `start`, with its own weights where it has some, for as many words as the dataset has; None: `starting_network`.
     With `halving` the worse half of the networks stops a part of the way through its training.
-    With `streaming` networks are searched that a stream evaluates by new rows alone (`SearchSpace.streaming`): that
-    wants a front end that takes clips as loud as they are, as `UNSEEN_VOICES_IN_STREAMS` does; others raise `RenaError`.
+    With `streaming` networks are searched that a stream evaluates by new rows alone (`SearchSpace.streaming`). That
+    wants a front end that takes clips as loud as they are, such as `UNSEEN_VOICES_IN_STREAMS`; `RenaError` for another.
     `cluster` is the address of a Dask scheduler, whose workers are used instead of `workers` local processes.
     `trial_clips` and `final_clips` are how many clips a network is shown while it is searched, and as a finalist.
     """
