@@ -25,6 +25,9 @@ from rena_kws.datasets.base import CLIP_SAMPLES, SAMPLE_RATE_HZ
 
 FloatArray = NDArray[np.float32]
 
+TALKERS = 5
+"""At once, in babble."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -40,8 +43,11 @@ class Augmentation:
     colour: float = 0.25  # Standard deviation of the taps of a random filter.
     taps: int = 3  # of that filter, after its first, which is 1.
     noisy: float = 0.8  # Share of clips that noise is added to.
+    babble: float = 0.25  # Share of those whose noise is other people talking.
     least_snr_db: float = 5.0
     most_snr_db: float = 30.0
+    narrow: float = 0.1  # Share of clips through a telephone or a small microphone.
+    clipped: float = 0.1  # Share of clips too loud for their microphone.
 
 
 def augment(settings: Augmentation, audio: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -49,7 +55,7 @@ def augment(settings: Augmentation, audio: FloatArray, rng: np.random.Generator)
     changed = _add_room(settings, _wander(settings, audio, rng), rng)
     changed = _filter(settings, _warp(settings, changed, rng), rng)
     changed *= rng.choice(np.array([-1, 1], np.float32), size=(len(audio), 1))
-    return _add_noise(settings, changed, rng)
+    return _clip(settings, _narrow(settings, _add_noise(settings, changed, rng), rng), rng)
 
 
 def _wander(settings: Augmentation, audio: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -112,12 +118,44 @@ def _filter(settings: Augmentation, audio: FloatArray, rng: np.random.Generator)
 
 
 def _add_noise(settings: Augmentation, audio: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """White, pink or brown noise under most clips, at a random signal-to-noise ratio. Silence stays silent."""
+    """White, pink or brown noise, or babble, under most clips, at a random signal-to-noise ratio. Silence stays
+    silent."""
     bank = np.stack([noise.coloured(rng, exponent, 2 * CLIP_SAMPLES) for exponent in noise.EXPONENTS])
     windows = np.lib.stride_tricks.sliding_window_view(bank, audio.shape[1], axis=1)
     n = len(audio)
     picked = windows[rng.integers(len(bank), size=n), rng.integers(windows.shape[1], size=n)]
+    for row in np.flatnonzero(rng.random(n) < settings.babble):
+        picked[row] = _babble(audio, rng)
     snr_db = rng.uniform(settings.least_snr_db, settings.most_snr_db, (n, 1))
     amount = np.where(rng.random((n, 1)) < settings.noisy, 10 ** (-snr_db / 20), 0)
     out: FloatArray = audio + picked * (noise.level(audio) * amount).astype(np.float32)
     return out
+
+
+def _babble(audio: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Some of the clips at once, each from anywhere on and round, (samples,), at a level of 1."""
+    talkers = rng.integers(len(audio), size=TALKERS)
+    voices = [np.roll(audio[row], int(rng.integers(audio.shape[1]))) for row in talkers]
+    scales = noise.level(np.stack(voices))
+    together = np.sum([voice / max(float(scale), 1e-9) for voice, scale in zip(voices, scales[:, 0], strict=True)], 0)
+    out: FloatArray = together / np.float32(max(float(noise.level(together[None])[0, 0]), 1e-9))
+    return out
+
+
+def _narrow(settings: Augmentation, audio: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Some clips without what lies below 100 to 400 Hz and above 2.5 to 4 kHz: a telephone has 300 to 3400 Hz."""
+    out = audio.copy()
+    hz = np.fft.rfftfreq(audio.shape[1], 1 / SAMPLE_RATE_HZ)
+    for row in np.flatnonzero(rng.random(len(audio)) < settings.narrow):
+        low, high = rng.uniform(100, 400), rng.uniform(2500, 4000)
+        gain = 1 / np.sqrt((1 + (low / np.maximum(hz, 1)) ** 4) * (1 + (hz / high) ** 8))  # Butterworth, 2nd and 4th
+        out[row] = np.fft.irfft(np.fft.rfft(audio[row]) * gain, audio.shape[1])
+    return out
+
+
+def _clip(settings: Augmentation, audio: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Some clips cut off at 0.2 to 0.9 of their peak."""
+    peak = np.abs(audio).max(axis=1, keepdims=True)
+    share = np.where(rng.random((len(audio), 1)) < settings.clipped, rng.uniform(0.2, 0.9, (len(audio), 1)), 1)
+    ends = (peak * share).astype(np.float32)
+    return np.clip(audio, -ends, ends)

@@ -24,7 +24,7 @@ from rena_kws.devices.description import Device
 from rena_kws.errors import CandidateError, DoesNotFitError, ModelError
 from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
 from rena_kws.profilers.base import profiler_for
-from rena_kws.reward import Limit, over_limits, reward
+from rena_kws.reward import STREAM_RESOURCES, Limit, over_limits, reward
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.cost_graph import cost
 from rena_kws.train.settings import TrainSettings
@@ -186,12 +186,22 @@ def measure(architecture: Architecture, model: ConvertedModel, task: Task) -> tu
     resources: dict[str, float] = {"params": price.params, "macs": price.macs, "intensity": price.intensity}
     device = catalogue.get(task.device)
     measurement = _profile(model, device)
-    resources |= _device_resources(measurement)
+    resources |= _device_resources(measurement) | _stream_resources(model, task, None)
     for name in {limit.device for limit in task.limits if limit.device}:
         other = catalogue.get(name)
-        costs = _device_resources(_profile(model, other))
+        costs = _device_resources(_profile(model, other)) | _stream_resources(model, task, name)
         resources |= {f"{name}:{key}": value for key, value in costs.items()}
     return measurement, resources
+
+
+def _stream_resources(model: ConvertedModel, task: Task, device: str | None) -> dict[str, float]:
+    """On a device of the limits, None for the search's; empty where no limit asks, for a stream takes its time."""
+    if not any(limit.name in STREAM_RESOURCES and limit.device == device for limit in task.limits):
+        return {}
+    from rena_kws.streaming.resources import stream_resources
+
+    labels = open_dataset(task.dataset, dict(task.dataset_options)).labels
+    return stream_resources(model, task.front_end, labels, catalogue.get(device or task.device))
 
 
 def _profile(model: ConvertedModel, device: Device) -> Measurement:

@@ -160,7 +160,9 @@ def tone(hz: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     return clip
 
 
-STILL = Augmentation(gain_db=0, reverberant=0, shift_ms=0, slowest=1, fastest=1, colour=0, noisy=0)
+STILL = Augmentation(
+    gain_db=0, reverberant=0, shift_ms=0, slowest=1, fastest=1, colour=0, noisy=0, babble=0, narrow=0, clipped=0
+)  # fmt: skip
 
 
 def test_gain_wanders_by_as_much_as_asked_for() -> None:
@@ -187,6 +189,33 @@ def test_echoes_follow_a_sound_and_die_away() -> None:
     assert early > 10 * late
     some = augment(replace(STILL, reverberant=0.5), click, np.random.default_rng(0))
     assert 30 < np.count_nonzero((np.abs(some) > 1e-6).sum(axis=1) > 1) < 70
+
+
+def test_a_narrow_band_keeps_its_middle() -> None:
+    for hz, least, most in ((60, 0.0, 0.4), (1_000, 0.85, 1.01), (6_500, 0.0, 0.2)):
+        changed = augment(replace(STILL, narrow=1), np.repeat(tone(hz), 20, 0), np.random.default_rng(0))
+        kept = np.sqrt((changed[:, 6_000:10_000] ** 2).mean(axis=1) * 2)
+        assert least <= kept.min() and kept.max() <= most
+
+
+def test_clipping_cuts_peaks_off_and_nothing_else() -> None:
+    sound = np.repeat(tone(500), 40, 0)
+    changed = np.abs(augment(replace(STILL, clipped=1), sound, np.random.default_rng(0)))
+    peaks = changed.max(axis=1, keepdims=True)
+    assert 0.19 < peaks.min() < 0.35 and 0.75 < peaks.max() < 0.91
+    np.testing.assert_allclose(changed, np.minimum(np.abs(sound), peaks), atol=1e-6)
+
+
+def test_babble_is_made_of_the_other_clips() -> None:
+    """Tones of two frequencies under a third clip that is silent but for a click: what is heard are the tones."""
+    click = np.zeros((1, 16_000), np.float32)
+    click[0, 8_000:8_200] = 0.5
+    clips = np.concatenate([click, *[tone(hz) for hz in (700, 1_900) * 10]])
+    loud = replace(STILL, noisy=1, babble=1, least_snr_db=0, most_snr_db=0)
+    heard = np.mean([augment(loud, clips, np.random.default_rng(seed))[0] ** 2 for seed in range(20)], 0)
+    assert heard[:7_000].mean() > 0.01 and heard[9_000:].mean() > 0.01
+    spectrum = np.abs(np.fft.rfft(augment(loud, clips, np.random.default_rng(3))[0][:7_000]))
+    assert {round(int(line) * 16_000 / 7_000, -2) for line in np.argsort(spectrum)[-4:]} <= {700, 1_900}
 
 
 def test_speed_changes_pitch_and_length_together() -> None:

@@ -14,6 +14,9 @@ from rena_kws.reward.resource_model import ResourceModel
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.cost_graph import cost
 
+WITH_WEIGHTS = ("flash_bytes", "stream_flash_bytes")
+"""Resources that are at least the bytes of the weights."""
+
 
 class LimitFilter:
     """A predicate on networks. Without `limits` everything passes."""
@@ -36,7 +39,7 @@ class LimitFilter:
         exact = {"params": price.params, "macs": price.macs, "intensity": price.intensity}
         if any(limit.violation(exact) for limit in self._limits if limit.resource in exact):
             return False
-        if any(price.weight_bytes > limit.value for limit in self._limits if limit.resource == "flash_bytes"):
+        if any(price.weight_bytes > limit.value for limit in self._limits if limit.resource in WITH_WEIGHTS):
             return False
         if self._model is None:
             self._model = ResourceModel(self._measured)

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from rena_kws.errors import LimitError, UnknownNameError
 
-LIMIT_NAMES = ("latency_ms", "ram_bytes", "flash_bytes", "energy_uj", "params", "macs", "intensity_min")
+STREAM_RESOURCES = ("stream_load_percent", "stream_ram_bytes", "stream_flash_bytes")
+"""Of the whole program that listens; the others are the network's."""
+LIMIT_NAMES = (
+    *("latency_ms", "ram_bytes", "flash_bytes", "energy_uj", "params", "macs", "intensity_min"),
+    *STREAM_RESOURCES,
+)
 
 
 @dataclass(frozen=True)

@@ -142,4 +142,7 @@ _TERMS: Mapping[str, Callable[[Architecture], Terms]] = {
     "energy_uj": _time_terms,
     "flash_bytes": _flash_terms,
     "ram_bytes": _ram_terms,
+    "stream_load_percent": _time_terms,
+    "stream_flash_bytes": _flash_terms,
+    "stream_ram_bytes": _ram_terms,
 }
