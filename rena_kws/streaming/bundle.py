@@ -24,11 +24,11 @@ class StreamBundle:
     computed of new rows."""
 
     model: ConvertedModel
-    name: str
-    optimize: Optimize
     front_end: FrontEnd
     labels: tuple[str, ...]
     decisions: DecisionSettings
+    name: str = "kws"
+    optimize: Optimize = DEFAULT_OPTIMIZE
     whole: bool = False
 
     @cached_property
@@ -90,6 +90,6 @@ def stream_bundle(
     except DatasetError as error:
         raise ModelError(f"the manifest's front end cannot be used: {error}") from None
     decisions = DecisionSettings.from_json(manifest.decisions)
-    bundle = StreamBundle(model, name, optimize, front_end, manifest.labels, decisions, whole)
+    bundle = StreamBundle(model, front_end, manifest.labels, decisions, name, optimize, whole)
     _ = bundle.firmware  # a model that cannot be C is refused here
     return bundle
