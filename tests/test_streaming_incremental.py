@@ -123,7 +123,7 @@ def test_an_emulated_chip_decides_alike_and_has_less_to_do() -> None:
     run = incremental.firmware.incremental
     assert run is not None and costs[0].kept_bytes == run.rows_bytes > 0 == costs[1].kept_bytes
     assert costs[0].stream_bytes > run.rows_bytes
-    assert "of new rows alone" in costs[0].as_line() and "by the whole network" in costs[1].as_line()
+    assert "of new rows alone" in costs[0].as_line() and "every 80 ms: " in costs[1].as_line()
 
 
 def test_how_a_stream_is_evaluated_follows_from_front_end_network_and_hops() -> None:

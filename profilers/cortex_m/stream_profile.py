@@ -101,10 +101,10 @@ def listening_line(part: Mapping[str, float]) -> str:
     total = sum(cycles.values())
     shares = ", ".join(f"{name} {100 * cycles[name] / total:.0f} %" for name in cycles if cycles[name])
     power = f"; {part['power_mw']:.1f} mW and what it draws asleep (estimated)" if "power_mw" in part else ""
-    how = "of new rows alone" if part.get("kept_bytes") else "by the whole network"
+    how = " of new rows alone" if part.get("kept_bytes") else ""
     period_ms = part["hop_ms"] * part["hops_a_result"]
     return (
-        f"listening, a result every {period_ms:.0f} ms {how}: {100 * part['load']:.1f} % of the "
+        f"listening, a result every {period_ms:.0f} ms{how}: {100 * part['load']:.1f} % of the "
         f"processor ({shares}), {part['longest_push_ms']:.1f} ms at a time, RAM {part['ram_bytes']:,.0f} and flash "
         f"{part['flash_bytes']:,.0f} bytes (emulated){power}"
     )

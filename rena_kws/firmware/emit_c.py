@@ -55,8 +55,9 @@ def initializer(
         elif isinstance(value, np.ndarray | Records):
             if id(value) not in arrays:
                 arrays[id(value)] = symbol
-                define = records if isinstance(value, Records) else constant
-                definitions.append(define(symbol, value, name))
+                definitions.append(
+                    records(symbol, value, name) if isinstance(value, Records) else constant(symbol, value, name)
+                )
             text = arrays[id(value)]
         elif isinstance(value, list):
             text = _braces(map(_literal, value))
