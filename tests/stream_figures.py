@@ -55,12 +55,12 @@ def of_a_model(path: Path) -> None:
 def of_the_ladder(device: str = "cortex-m4") -> None:
     """Whole runs and new rows, and how many times less the latter cost: the network alone, and all of listening."""
     for architecture in ladder(12, UNSEEN_VOICES_IN_STREAMS.shape, "valid"):
-        model = untrained(architecture)
+        model, blocks = untrained(architecture), len(architecture.layers) - 1
         manifest = Manifest.of(model, order_labels(KEYWORDS), UNSEEN_VOICES_IN_STREAMS.as_json(), {})
         whole, rows = (cost_of(stream_bundle(model, manifest, whole=how), device) for how in (True, False))
         for cost in (whole, rows):
             row(
-                f"{architecture.layers[0].channels} channels, {len(architecture.layers) - 1} blocks",
+                f"{architecture.layers[0].channels} channels, {blocks} block{'s' * (blocks > 1)}",
                 "new rows" if cost.kept_bytes else "whole",
                 *(f"{cost.cycles_a_hop[part] / 1e3:.1f}" for part in ("features", "network", "stream")),
                 f"{100 * cost.load:.2f} %",

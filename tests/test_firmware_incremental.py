@@ -17,6 +17,7 @@ from test_firmware_ops import limits
 from rena_kws.artifacts import ConvertedModel, Firmware
 from rena_kws.firmware.emit import generate
 from rena_kws.firmware.toolchain import compile_host_library
+from rena_kws.spec.architecture import Architecture, Layer
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -250,3 +251,26 @@ def test_constants_are_there_once() -> None:
         return [line for line in text.splitlines() if line.startswith("KWS_MODEL_ALIGNED static const int8_t")]
 
     assert arrays(both) == arrays(whole) != []
+
+
+def test_a_converted_network_of_every_kind_of_window_goes_by_new_rows() -> None:
+    """Through the real converter, which pads along frequency by operators of their own."""
+    keras, converter = pytest.importorskip("keras"), pytest.importorskip("rena_kws.convert.tflite")
+    from rena_kws.model.keras_model import build, settle
+
+    layers = (
+        Layer("conv2d", (0,), kernel_h=7, kernel_w=3, stride=(2, 2), channels=8),
+        Layer("ds_conv2d", (1,), kernel_h=3, kernel_w=3, channels=12),
+        Layer("dilated_conv2d", (2,), kernel_h=3, kernel_w=3, dilation=2, channels=8),
+        Layer("max_pool", (3,), kernel_h=2, kernel_w=2, stride=(2, 1)),
+        Layer("avg_pool", (4,), kernel_h=3, kernel_w=1, stride=(1, 1)),
+    )
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(0, 1, (32, 49, 10, 1)).astype(np.float32)
+    built = build(Architecture(4, layers, time_padding="valid"))
+    settle(built, x)
+    model = converter.Int8TfliteConverter().convert(built, x)
+    firmware = generate(model, new_rows=4)
+    text = firmware.sources["kws_model.c"]
+    assert text.count("static void new_rows_") == 6 and "kws_model_pad" not in text
+    check_moving(firmware, results=12)
