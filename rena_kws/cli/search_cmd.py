@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin with a run's winner and its weights, or with a JSON network",
     )
     parser.add_argument(
+        "--streaming",
+        action="store_true",
+        help="networks that a stream evaluates by new rows alone, in less time; clips count as loud as they are",
+    )
+    parser.add_argument(
         "--controller", default="rena", help=f"{', '.join(registry.names('controllers'))} (default: %(default)s)"
     )
     parser.add_argument("--trials", type=_positive_int, help="stop searching after this many networks")
@@ -86,6 +91,7 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
     """The settings that the arguments ask for. Raises what names the first wrong one."""
     from rena_kws.datasets.base import split_spec
     from rena_kws.devices import catalogue
+    from rena_kws.frontend.settings import UNSEEN_VOICES, UNSEEN_VOICES_IN_STREAMS
     from rena_kws.reward import parse_limit
     from rena_kws.search import SearchSettings
 
@@ -110,6 +116,8 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         seed=arguments.seed,
         inherit=not arguments.from_scratch,
         halving=not arguments.no_halving,
+        streaming=arguments.streaming,
+        front_end=UNSEEN_VOICES_IN_STREAMS if arguments.streaming else UNSEEN_VOICES,
         workers=arguments.workers,
         cluster=arguments.cluster,
     )

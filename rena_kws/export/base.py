@@ -21,10 +21,12 @@ from rena_kws.firmware.toolchain import Optimize
 @dataclass(frozen=True)
 class FirmwareOptions:
     """What an export of firmware may be asked for. `optimize`: what it is generated for, None to leave that to the
-    exporter. `harness`: with what makes a board with a UART a device to profile on."""
+    exporter. `harness`: with what makes a board with a UART a device to profile on. `whole`: each result of a stream is
+    a run of the whole network, even where it could be computed of new rows."""
 
     optimize: Optimize | None = None
     harness: bool = False
+    whole: bool = False
 
 
 Exporter = Callable[[ConvertedModel, Manifest, Path, str, FirmwareOptions], None]
@@ -62,6 +64,8 @@ def refuse_options(options: FirmwareOptions) -> None:
         raise RenaError(f"a model file holds no firmware, so none for {options.optimize}; leave --optimize out")
     if options.harness:
         raise RenaError("a harness is C: it goes with the formats c, arduino and zephyr")
+    if options.whole:
+        raise RenaError("a stream is C: how it is evaluated is asked for with the formats c, arduino and zephyr")
 
 
 def require_format(model: ConvertedModel, wanted: str) -> None:
