@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with c, arduino or zephyr: also what makes a board with a UART a device to profile on",
     )
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="with c, arduino or zephyr: a stream runs the whole network for each result, even where it need not",
+    )
     parser.add_argument("--word", help="with esphome: the keyword to wake at, where the model knows several")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -28,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from rena_kws.api import export
 
-    asked = (arguments.name, arguments.optimize, arguments.harness, arguments.word)
+    asked = (arguments.name, arguments.optimize, arguments.harness, arguments.whole, arguments.word)
     folder = export(arguments.source, arguments.format, arguments.out, *asked)
     if arguments.json:
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

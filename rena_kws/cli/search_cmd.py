@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin with a run's winner and its weights, or with a JSON network",
     )
     parser.add_argument(
+        "--streaming",
+        action="store_true",
+        help="networks that a stream evaluates by new rows alone, in less time; clips count as loud as they are",
+    )
+    parser.add_argument(
         "--controller", default="rena", help=f"{', '.join(registry.names('controllers'))} (default: %(default)s)"
     )
     parser.add_argument("--trials", type=_positive_int, help="stop searching after this many networks")
@@ -92,7 +97,7 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
     """The settings that the arguments ask for. Raises what names the first wrong one."""
     from rena_kws.datasets.base import split_spec
     from rena_kws.devices import catalogue
-    from rena_kws.frontend.settings import FRONT_ENDS
+    from rena_kws.frontend.settings import MICRO_FRONTEND, UNSEEN_VOICES, UNSEEN_VOICES_IN_STREAMS
     from rena_kws.reward import parse_limit
     from rena_kws.search import SearchSettings
 
@@ -104,11 +109,12 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         if name not in registry.names(kind):
             raise UnknownNameError(kind.rstrip("s"), name, registry.names(kind))
     minutes = arguments.minutes if arguments.minutes or arguments.trials else DEFAULT_MINUTES
+    for_esphome = arguments.front_end == MICRO_FRONTEND.kind
+    of_stream = UNSEEN_VOICES_IN_STREAMS if arguments.streaming else UNSEEN_VOICES
     return SearchSettings(
         device=arguments.device,
         dataset=arguments.dataset,
         dataset_options=dataset_options(arguments),
-        front_end=FRONT_ENDS[arguments.front_end],
         limits=tuple(parse_limit(text) for text in arguments.limit),
         soft=arguments.soft,
         start=_read_start(arguments.start),
@@ -118,6 +124,8 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         seed=arguments.seed,
         inherit=not arguments.from_scratch,
         halving=not arguments.no_halving,
+        streaming=arguments.streaming or for_esphome,
+        front_end=MICRO_FRONTEND if for_esphome else of_stream,
         workers=arguments.workers,
         cluster=arguments.cluster,
     )

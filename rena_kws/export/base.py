@@ -21,11 +21,13 @@ from rena_kws.firmware.toolchain import Optimize
 @dataclass(frozen=True)
 class FirmwareOptions:
     """What an export of firmware may be asked for. `optimize`: what it is generated for, None to leave that to the
-    exporter. `harness`: with what makes a board with a UART a device to profile on. `word`: the one keyword that is
-    listened for, where a format knows a single one."""
+    exporter. `harness`: with what makes a board with a UART a device to profile on. `whole`: each result of a stream is
+    a run of the whole network, even where it could be computed of new rows. `word`: the one keyword that is listened
+    for, where a format knows a single one."""
 
     optimize: Optimize | None = None
     harness: bool = False
+    whole: bool = False
     word: str | None = None
 
 
@@ -70,6 +72,8 @@ def refuse_options(options: FirmwareOptions) -> None:
         raise RenaError(f"a model file holds no firmware, so none for {options.optimize}; leave --optimize out")
     if options.harness:
         raise RenaError("a harness is C: it goes with the formats c, arduino and zephyr")
+    if options.whole:
+        raise RenaError("a stream is C: how it is evaluated is asked for with the formats c, arduino and zephyr")
 
 
 def require_format(model: ConvertedModel, wanted: str) -> None:

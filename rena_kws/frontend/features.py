@@ -1,11 +1,14 @@
 """Clips → features, many at a time, in plain numpy.
 
-    audio ─ divide by maximum ─ frames × Hann ─ |FFT| ─ mel filters ─ ln(x + floor) ┬─► log_mel
+    audio ─ divide by maximum* ─ frames × Hann ─ |FFT| ─ mel filters ─ ln(x + floor) ┬─► log_mel
                                                                                     └─ DCT-II / √(2·bands) ─► mfcc
 
 This is MLPerf Tiny's keyword-spotting front end (mlcommons/tiny, get_dataset.py; formulas of tf.signal; recalled), and
 the tests hold it against tf.signal and librosa. Two details differ from what most libraries do by default: the
 spectrum is the magnitude, not the power, and the mel triangles are straight on the mel axis, not on the Hz axis.
+
+* Where `FrontEnd.loudness` is "none" a clip is taken as loud as it is.
+
 TensorFlow Lite Micro's front end is another one: `micro_frontend.py`.
 """
 
@@ -29,9 +32,9 @@ FloatArray = NDArray[np.float32]
 def compute(settings: FrontEnd, audio: NDArray[Any]) -> FloatArray:
     """The features of `audio`, float of shape (n, settings.clip_samples) → float32 (n, *settings.shape).
 
-    A clip's loudness does not matter: it is divided by its maximum first. A clip without a positive sample (silence)
-    is left as it is, so every band of it is ln(log_floor). Not so with the micro frontend, which is a stream's: to it
-    audio within ±1 is full scale. Raises `UnavailableError` where that is not installed.
+    With the loudness "clip_peak" a clip is divided by its maximum first. One without a positive sample (silence) is
+    left as it is, so every band of it is ln(log_floor). With "none" every clip is left as it is: full scale is 1.
+    Raises `UnavailableError` for the micro frontend where that is not installed.
     """
     if audio.ndim != 2 or audio.shape[1] != settings.clip_samples:
         raise DatasetError(f"audio must have the shape (clips, {settings.clip_samples}), not {audio.shape}")
@@ -44,7 +47,7 @@ def compute(settings: FrontEnd, audio: NDArray[Any]) -> FloatArray:
 
 
 def _compute_batch(settings: FrontEnd, audio: NDArray[Any]) -> FloatArray:
-    peak = audio.max(axis=1, keepdims=True)
+    peak = audio.max(axis=1, keepdims=True) if settings.loudness == "clip_peak" else np.zeros((len(audio), 1))
     scaled = (audio / np.where(peak > 0, peak, 1)).astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(scaled, settings.window_samples, axis=1)
     frames = frames[:, :: settings.hop_samples] * hann_window(settings)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from rena_kws.errors import DatasetError
 
 Kind = Literal["mfcc", "log_mel", "micro_frontend"]
+Loudness = Literal["clip_peak", "none"]
 
 _REVISION = 1  # Of the computation in features.py: raise it where the same settings start to give other numbers.
 
@@ -27,6 +28,7 @@ _MICRO_FRONTEND: Mapping[str, Any] = {
     "mel_bands": 40,
     "low_hz": 125.0,
     "high_hz": 7_500.0,
+    "loudness": "none",
 }
 """What is built into the micro frontend (ESPHome, components/micro_wake_word/preprocessor_settings.h)."""
 
@@ -38,6 +40,10 @@ class FrontEnd:
     `kind` "mfcc" gives `coefficients` values a frame, "log_mel" gives `mel_bands`. `log_floor` is added to a band's
     magnitude before the logarithm, in units of a clip scaled to a peak of 1; 1e-6 is MLPerf Tiny's. "micro_frontend"
     gives `mel_bands` and has no settings of its own but `clip_ms`: it is `MICRO_FRONTEND`, with clips of any length.
+
+    `loudness` "clip_peak" divides a clip by its largest sample, as MLPerf Tiny does: every frame depends on all of the
+    clip. With "none" full scale stays 1 and a frame depends on its own samples alone, so that a stream makes its
+    features once; the network must then have learnt that words are loud and quiet.
     """
 
     kind: Kind = "mfcc"
@@ -51,13 +57,18 @@ class FrontEnd:
     coefficients: int = 10
     clip_ms: int = 1_000
     log_floor: float = 1e-6
+    loudness: Loudness = "clip_peak"
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise DatasetError(f"a front end's kind is one of {', '.join(get_args(Kind))}, not {self.kind!r}")
+        if self.loudness not in get_args(Loudness):
+            raise DatasetError(f"a front end's loudness is {' or '.join(get_args(Loudness))}, not {self.loudness!r}")
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name != "kind" and (isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0):
+            if item.name not in ("kind", "loudness") and (
+                isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0
+            ):
                 raise DatasetError(f"a front end's {item.name} must be a positive number, not {value!r}")
             if item.type == "int" and not isinstance(value, int):
                 raise DatasetError(f"a front end's {item.name} must be a whole number, not {value!r}")
@@ -109,7 +120,11 @@ class FrontEnd:
         return self.frames, self.coefficients if self.kind == "mfcc" else self.mel_bands, 1
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The settings as plain JSON types. Left out, the loudness is "clip_peak"."""
+        settings = asdict(self)
+        if self.loudness == "clip_peak":
+            del settings["loudness"]
+        return settings
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FrontEnd:
@@ -134,8 +149,8 @@ speaker's microphone, and the digital silence around a short recording, which te
 synthetic voices that were not trained on (the ten digits): anything from 0.03 to 1 is better there than MLPerf Tiny's
 1e-6, by one to four points in a hundred."""
 
+UNSEEN_VOICES_IN_STREAMS = replace(UNSEEN_VOICES, loudness="none", log_floor=0.01)
+"""What a search for streams uses: the same floor for a clip whose peak is a tenth of full scale. Not tuned."""
+
 MICRO_FRONTEND = FrontEnd(kind="micro_frontend", **_MICRO_FRONTEND)
 """TensorFlow Lite Micro's front end as ESPHome's micro_wake_word sets it up: 98 frames of 40 bands for a second."""
-
-FRONT_ENDS = {"mfcc": UNSEEN_VOICES, "micro_frontend": MICRO_FRONTEND}
-"""What a search can be asked for by name; the first is what it uses."""
