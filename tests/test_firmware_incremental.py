@@ -8,15 +8,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+import unicorn
+from bounded_firmware import (
+    CPU_MODELS,
+    DSP_CORES,
+    FLASH,
+    FLASH_BYTES,
+    IT_BITS,
+    RAM,
+    RAM_BYTES,
+    RETURN,
+    STACK_BYTES,
+)
 from flatbuffer_models import ModelBuilder, small_conv_model
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from test_firmware_ops import limits
+from unicorn import arm_const as arm
 
 from rena_kws.artifacts import ConvertedModel, Firmware
 from rena_kws.firmware.emit import generate
-from rena_kws.firmware.toolchain import compile_host_library
+from rena_kws.firmware.toolchain import Target, ZigToolchain, compile_host_library
+from rena_kws.profilers.cortex_m.image import read_image
 from rena_kws.spec.architecture import Architecture, Layer
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -274,3 +288,65 @@ def test_a_converted_network_of_every_kind_of_window_goes_by_new_rows() -> None:
     text = firmware.sources["kws_model.c"]
     assert text.count("static void new_rows_") == 6 and "kws_model_pad" not in text
     check_moving(firmware, results=12)
+
+
+ARENA, ROWS, FRAMES, RESULT = (RAM + part for part in (0, 0x10000, 0x20000, 0x28000))
+
+
+class Chip:
+    """The same on an emulated core. Writes outside of rows, arena and stack are reported, and so are unaligned accesses
+    on a core that has none."""
+
+    def __init__(self, firmware: Firmware, core: str) -> None:
+        assert firmware.incremental is not None
+        self.run, port = firmware.incremental, firmware.inputs[0]
+        self.row_bytes, self.classes = port.size_bytes // port.shape[1], firmware.outputs[0].size_bytes
+        files = {**firmware.sources, "glue.c": GLUE.replace("ROW_BYTES", str(self.row_bytes))}
+        target = Target(core, core in DSP_CORES, FLASH, RAM)
+        image = read_image(ZigToolchain().compile(files, target, entry="by_new_rows"))
+        self.entry, self.aligned = image.named("by_new_rows").start, core == "cortex-m0plus"
+        self.uc: Any = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)  # type: ignore[no-untyped-call]
+        self.uc.ctl_set_cpu_model(CPU_MODELS[core])
+        for start, size in ((FLASH, FLASH_BYTES), (RAM, RAM_BYTES), (RETURN, 4096)):
+            self.uc.mem_map(start, size)
+        for segment in image.load:
+            self.uc.mem_write(segment.address, segment.data)
+        self.complaints: list[str] = []
+        self.uc.hook_add(unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE, self._on_access)
+
+    def _on_access(self, uc: Any, access: int, address: int, size: int, _value: int, _user: object) -> None:
+        state = uc.reg_read(arm.UC_ARM_REG_XPSR)
+        if state & IT_BITS:  # see bounded_firmware.py
+            uc.reg_write(arm.UC_ARM_REG_XPSR, state & ~IT_BITS)
+        if self.aligned and address % size:
+            self.complaints.append(f"{size} bytes at {address:#x} are not aligned")
+        places = ((ARENA, self.run.arena_bytes), (ROWS, self.run.rows_bytes), (RESULT, self.classes))
+        places = (*places, (RAM + RAM_BYTES - STACK_BYTES, STACK_BYTES))
+        if access == unicorn.UC_MEM_WRITE and not any(at <= address <= at + n - size for at, n in places):
+            self.complaints.append(f"{size} bytes are written at {address:#x}")
+
+    def by_new_rows(self, rows: NDArray[np.int8]) -> list[int]:
+        uc = self.uc
+        uc.mem_write(FRAMES, np.ascontiguousarray(rows).tobytes())
+        for number, value in enumerate((FRAMES, RESULT, ROWS, ARENA)):
+            uc.reg_write(arm.UC_ARM_REG_R0 + number, value)
+        uc.reg_write(arm.UC_ARM_REG_SP, RAM + RAM_BYTES)
+        uc.reg_write(arm.UC_ARM_REG_LR, RETURN | 1)
+        uc.emu_start(self.entry | 1, RETURN)
+        assert not self.complaints, "; ".join(self.complaints[:3])
+        return np.frombuffer(bytes(uc.mem_read(RESULT, self.classes)), np.int8).tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4"])
+@limits(40)
+@given(data=st.data())
+def test_machine_code_does_the_same_and_stays_in_its_memory(core: str, data: st.DataObject) -> None:
+    chain = Chain(data.draw)
+    height = chain.model.shape(chain.end)[1]
+    firmware = generate(chain.build(), new_rows=chain.stride * data.draw(st.integers(1, max(1, height - 1))))
+    if firmware.incremental is not None:
+        host, chip, rng = Moving(firmware), Chip(firmware, core), np.random.default_rng(2)
+        for _ in range(4):
+            rows = rng.integers(-128, 128, (host.run.new_rows, host.row_bytes), np.int8)
+            assert chip.by_new_rows(rows) == host.by_new_rows(rows)
