@@ -8,8 +8,8 @@ Speech of eSpeak NG differs from people's in more than the voice: it never mumbl
 wanders within the word and reverberation stand for that: trained on synthetic speech alone, a network tells recorded
 digits better by 3 to 5 points with them (chosen on Free Spoken Digits, all speakers in view).
 
-Loudness as a whole is left alone because the front end divides it out; the sign is not, since the front end divides by
-the signed maximum.
+Loudness as a whole is left alone because most front ends divide it out (for those that do not, loudness.py varies it);
+the sign is not, since they divide by the signed maximum.
 """
 
 from __future__ import annotations

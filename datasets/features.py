@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from rena_kws.datasets.augment import Augmentation, augment
 from rena_kws.datasets.base import CLIP_SAMPLES, SAMPLE_RATE_HZ, Clip, Dataset, Progress, check_labels, check_split
+from rena_kws.datasets.loudness import vary_loudness
 from rena_kws.errors import DatasetError
 from rena_kws.files import replacing
 from rena_kws.frontend.features import compute
 from rena_kws.frontend.settings import FrontEnd
 
 _BATCH = 128  # Clips: enough to keep numpy busy, few enough for the processor's cache.
-_REVISION = 2  # Of augment.py and of this file: raise it where the same key starts to give other numbers.
+_REVISION = 2  # Of augment.py, loudness.py and of this file: raise it where the same key starts to give other numbers.
 
 FloatArray = NDArray[np.float32]
 
@@ -118,7 +119,12 @@ def _features_of(frontend: FrontEnd, audio: FloatArray, variants: int, seed: tup
     """The batch as it is, then its changed copies. A seed a batch keeps the result apart from the order of threads."""
     rng = np.random.default_rng(seed)
     settings = Augmentation()
-    return [compute(frontend, audio), *(compute(frontend, augment(settings, audio, rng)) for _ in range(variants))]
+
+    def changed() -> FloatArray:
+        copy = augment(settings, audio, rng)
+        return vary_loudness(copy, rng) if frontend.loudness == "none" else copy
+
+    return [compute(frontend, audio), *(compute(frontend, changed()) for _ in range(variants))]
 
 
 def _batches(clips: Iterator[Clip]) -> Iterator[list[Clip]]:

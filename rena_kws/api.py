@@ -129,11 +129,14 @@ def export(
     name: str = "kws_model",
     optimize: Optimize | None = None,
     harness: bool = False,
+    whole: bool = False,
+    word: str | None = None,
 ) -> Path:
     """Write a run's winner, or a model file, as a bundle of `format` into the folder `out` → the folder.
 
     For formats with firmware: `optimize` is what it is generated for, as in `profile`; `harness` adds what makes a
-    board with a UART a device to profile on.
+    board with a UART a device to profile on; `whole` lets a stream run the whole network for each result, even where it
+    could compute new rows alone. `word`: the keyword that a bundle for ESPHome wakes at.
     """
     from rena_kws.export.base import FirmwareOptions
     from rena_kws.export.manifest import Manifest
@@ -147,7 +150,7 @@ def export(
     ):
         source = Path(source) / "winner" / "model.onnx"
     model, manifest = _with_manifest(source)
-    options = FirmwareOptions(optimize, harness)
+    options = FirmwareOptions(optimize, harness, whole, word)
     exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name, options)
     return Path(out)
 

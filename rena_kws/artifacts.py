@@ -159,11 +159,24 @@ class ArenaBlock:
 
 
 @dataclass(frozen=True)
+class IncrementalRun:
+    """How a firmware evaluates an input that moves on by `new_rows` rows a result: with `rows_bytes` of memory that it
+    keeps from one result to the next, and an arena of `arena_bytes`."""
+
+    new_rows: int
+    rows_bytes: int
+    arena_bytes: int
+
+
+@dataclass(frozen=True)
 class Firmware:
     """Generated C. `sources` maps file name → text and is exactly what is compiled, profiled and exported.
 
     The C interface: `void {name}_run(void *arena)` with `arena` of `arena_bytes`, aligned to 16 bytes; inputs and
     outputs lie in it at the offsets of their ports. No global state, no allocation.
+
+    `incremental`: where it was asked for and the network allows it, `{name}_incremental.h` declares that too; where the
+    network does not, `whole_because` says why.
     """
 
     name: str
@@ -173,6 +186,8 @@ class Firmware:
     outputs: tuple[Port, ...]
     layers: tuple[FirmwareLayer, ...]
     arena: tuple[ArenaBlock, ...] = ()
+    incremental: IncrementalRun | None = None
+    whole_because: str = ""
 
 
 @dataclass(frozen=True)

@@ -125,26 +125,13 @@ def _runs_on(device: str) -> Callable[[str], Finding]:
 
 
 def _relu() -> ConvertedModel:
-    """ReLU over int8[1, 4], made with the flatbuffer's schema."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
+    """ReLU over int8[1, 4]."""
+    from rena_kws.convert.model_builder import ModelBuilder
 
-    def tensor(name: str) -> schema.TensorT:
-        made = schema.TensorT()
-        made.name, made.shape, made.type, made.buffer = name.encode(), [1, 4], schema.TensorType.INT8, 0
-        made.quantization = schema.QuantizationParametersT()
-        made.quantization.scale, made.quantization.zeroPoint = np.ones(1, np.float32), np.zeros(1, np.int64)
-        return made
-
-    op, code, graph, model = schema.OperatorT(), schema.OperatorCodeT(), schema.SubGraphT(), schema.ModelT()
-    op.opcodeIndex, op.inputs, op.outputs = 0, [0], [1]
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RELU
-    code.version = 1
-    graph.tensors, graph.operators, graph.inputs, graph.outputs = [tensor("x"), tensor("y")], [op], [0], [1]
-    model.version, model.subgraphs, model.operatorCodes, model.buffers = 3, [graph], [code], [schema.BufferT()]
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return ConvertedModel("tflite", bytes(builder.Output()), "relu")
+    builder = ModelBuilder()
+    x, y = (builder.tensor((1, 4), scale=1.0) for _ in range(2))
+    builder.op("RELU", [x], [y])
+    return ConvertedModel("tflite", builder.build([x], [y]), "relu")
 
 
 def _gpu(part: str) -> Finding:
@@ -197,6 +184,7 @@ _CHECKS: dict[str, Callable[[str], Finding]] = {
     "Python": _python,
     "packages": _packages(_BASE, ""),
     "packages for search": _packages(_SEARCH, "[search]"),
+    "packages for ESPHome": _packages(("pymicro-features",), "[esphome]"),
     "TensorFlow": _tensorflow,
     "cache": _cache,
     "compiler": _compiler,

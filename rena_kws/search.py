@@ -29,6 +29,7 @@ from rena_kws.reward import Limit
 from rena_kws.reward.limit_filter import LimitFilter
 from rena_kws.run_folder import RunFolder
 from rena_kws.spec.architecture import Architecture
+from rena_kws.spec.search_space import SearchSpace
 from rena_kws.starting_point import refuse_impossible_limits, search_space, starting_network
 from rena_kws.store import Store, Trial
 from rena_kws.train.settings import TrainSettings
@@ -46,6 +47,8 @@ class SearchSettings:
     A network begins with the weights of the network it was made from, unless `inherit` is False. The first of all is
     `start`, with its own weights where it has some, for as many words as the dataset has; None: `starting_network`.
     With `halving` the worse half of the networks stops a part of the way through its training.
+    With `streaming` networks are searched that a stream evaluates by new rows alone (`SearchSpace.streaming`). That
+    wants a front end that takes clips as loud as they are, such as `UNSEEN_VOICES_IN_STREAMS`; `RenaError` for another.
     `cluster` is the address of a Dask scheduler, whose workers are used instead of `workers` local processes.
     `trial_clips` and `final_clips` are how many clips a network is shown while it is searched, and as a finalist.
     """
@@ -63,10 +66,18 @@ class SearchSettings:
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     cluster: str | None = None
     front_end: FrontEnd = UNSEEN_VOICES
+    streaming: bool = False
     inherit: bool = True
     halving: bool = True
     trial_clips: int = 20_000
     final_clips: int = 250_000
+
+    def __post_init__(self) -> None:
+        if self.streaming and self.front_end.loudness != "none":
+            raise RenaError(
+                f'a search for streams wants a front end of loudness "none", not {self.front_end.loudness!r}: '
+                "its features have to stay as the clip around them moves on"
+            )
 
     def identity(self) -> dict[str, Any]:
         """What makes a run this run and no other: not how long it may take, nor with how many workers."""
@@ -83,6 +94,7 @@ class SearchSettings:
             "inherit": self.inherit,
             "halving": self.halving,
             "trial_clips": self.trial_clips,
+            **({"streaming": True} if self.streaming else {}),
         }
 
     def _start_identity(self) -> dict[str, Any] | None:
@@ -164,7 +176,9 @@ class _Search:
         self.settings, self.task, self.labels = settings, task, labels
         self.store, self.weights = folder.store, folder.weights
         self.pool, self.clock, self.watch = pool, clock, watch
-        self.space = search_space(task)
+        # ESPHome runs its networks frame by frame.
+        streams = settings.streaming or settings.front_end.kind == "micro_frontend"
+        self.space = SearchSpace.streaming() if streams else search_space(task)
         self.may_fit = LimitFilter(() if settings.soft else settings.limits)
         self.halving = Halving()
         self.trials: list[Trial] = []
@@ -194,6 +208,11 @@ class _Search:
                 raise ModelError(
                     f"a network to start from reads the front end's {self.task.front_end.shape}; "
                     f"it reads {network.input_shape}"
+                )
+            if network.time_padding != self.space.time_padding:
+                raise ModelError(
+                    f'this search has networks of time padding "{self.space.time_padding}", those for streams "valid"; '
+                    f'the one to start from has "{network.time_padding}"'
                 )
             return replace(network, classes=len(self.labels))
         return starting_network(self.space, len(self.labels), self.task, self._measure, self.may_fit)

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rena_kws.datasets import features as features_module
 from rena_kws.datasets.augment import Augmentation, augment
 from rena_kws.datasets.base import Clip, open_dataset
 from rena_kws.datasets.features import default_cache_dir, load_features
+from rena_kws.datasets.loudness import LEAST_DB, MOST_DB, vary_loudness
 from rena_kws.datasets.noise import EXPONENTS, coloured
 from rena_kws.datasets.spoken_digits import SpokenDigits
 from rena_kws.errors import DatasetError
@@ -92,6 +94,31 @@ def test_variants_follow_the_clips_and_repeat(digits: CountingDigits, tmp_path: 
     assert all(np.abs(blocks[a] - blocks[b]).mean() > 0.1 for a, b in ((0, 1), (0, 2), (1, 2)))
     different = load_features(digits, FrontEnd(), "train", tmp_path / "d", variants=2, seed=4)
     assert not np.array_equal(different.x[n:], one.x[n:])
+
+
+def test_loudness_varies_only_where_the_front_end_hears_it(
+    digits: CountingDigits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loudest_frames(front_end: FrontEnd, folder: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        features = load_features(digits, front_end, "train", tmp_path / folder, variants=1)
+        return features.x[len(features.x) // 2 :, :, 0, 0].max(axis=1)
+
+    by_peak, as_it_is = FrontEnd(), FrontEnd(loudness="none")
+    varied = [loudest_frames(front_end, "varied") for front_end in (by_peak, as_it_is)]
+    monkeypatch.setattr(features_module, "vary_loudness", lambda audio, rng: audio)
+    even = [loudest_frames(front_end, "even") for front_end in (by_peak, as_it_is)]
+    np.testing.assert_array_equal(varied[0], even[0])
+    assert varied[1].std() > 1.3 * even[1].std()
+
+
+def test_gains_are_uniform_and_nothing_is_clipped() -> None:
+    clips = np.tile(tone(500), (4000, 1))[:, 4_000:4_100] / 4
+    gains_db = 20 * np.log10(np.abs(vary_loudness(clips, np.random.default_rng(0))).max(axis=1) * 4)
+    edges = np.linspace(LEAST_DB, MOST_DB, 5)
+    assert np.abs(np.histogram(gains_db, edges)[0] / 4000 - 0.25).max() < 0.03
+    loud = vary_loudness(4 * clips, np.random.default_rng(0))
+    assert np.abs(loud).max() == pytest.approx(1) and (np.abs(loud).max(axis=1) < 0.9).mean() > 0.7
+    assert not vary_loudness(0 * clips, np.random.default_rng(0)).any()
 
 
 def test_only_training_has_variants(digits: CountingDigits, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from rena_kws.errors import ModelError
 from rena_kws.firmware.emit_features import features_sources, scratch_words
 from rena_kws.firmware.toolchain import compile_host_library
 from rena_kws.frontend import features
-from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd, Kind
+from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd, Kind, Loudness
 
 Reference = Callable[..., Path]
 Sound = NDArray[np.int16]
@@ -30,7 +30,9 @@ Sound = NDArray[np.int16]
 SETTINGS = {
     "mfcc": FrontEnd(),
     "mfcc of a search": UNSEEN_VOICES,
+    "mfcc as loud as it is": FrontEnd(loudness="none", log_floor=0.01),
     "log-mel": FrontEnd(kind="log_mel"),
+    "log-mel as loud as it is": FrontEnd(kind="log_mel", loudness="none"),
     "log-mel to Nyquist": FrontEnd(kind="log_mel", high_hz=8000.0, mel_bands=64, fft_size=1024, log_floor=0.1),
     "8 kHz": FrontEnd(sample_rate_hz=8000, fft_size=256, mel_bands=32, coefficients=13),
 }
@@ -157,6 +159,7 @@ def test_a_thousand_recordings_come_out_alike(arithmetic: str, reference: Refere
     bands=st.integers(10, 60),
     high_hz=st.sampled_from([3000.0, 4000.0, 7600.0, 8000.0]),
     log_floor=st.sampled_from([1e-6, 1e-3, 0.1]),
+    loudness=st.sampled_from(["clip_peak", "none"]),
     seed=st.integers(0, 1000),
     arithmetic=st.sampled_from(sorted(ARITHMETIC)),
 )
@@ -168,6 +171,7 @@ def test_any_settings_come_out_alike(
     bands: int,
     high_hz: float,
     log_floor: float,
+    loudness: Loudness,
     seed: int,
     arithmetic: str,
 ) -> None:
@@ -180,6 +184,7 @@ def test_any_settings_come_out_alike(
         coefficients=min(bands, 12),
         high_hz=high_hz,
         log_floor=log_floor,
+        loudness=loudness,
         clip_ms=200,
     )
     rng = np.random.default_rng(seed)
@@ -193,7 +198,8 @@ def with_librosa(front_end: FrontEnd, clip: Sound) -> NDArray[np.int8]:
     librosa puts a window of 480 in the middle of its 512 samples: the zeros before line the frames up.
     """
     librosa, fft = pytest.importorskip("librosa"), pytest.importorskip("scipy.fft")
-    padded = np.pad(clip / clip.max(), (front_end.fft_size - front_end.window_samples) // 2).astype(np.float32)
+    full_scale = clip.max() if front_end.loudness == "clip_peak" else 32768
+    padded = np.pad(clip / full_scale, (front_end.fft_size - front_end.window_samples) // 2).astype(np.float32)
     spectrum = librosa.stft(
         padded,
         n_fft=front_end.fft_size,

@@ -335,6 +335,20 @@ def test_a_batch_of_images_is_convolved_in_place(channels: int, compiled: Path, 
     assert_equal_to_micro(data, compiled, tool("gcc"), inputs)
 
 
+@pytest.mark.parametrize("value", [-128, 127, 5])
+def test_a_mean_of_many_elements_on_a_fast_core(value: int) -> None:
+    """More than 16 bits hold the sum of, and channels left over beside those that are summed four at a time."""
+    model = ModelBuilder()
+    x = model.tensor((1, 30, 20, 7), scale=1.0, zero_point=-3)
+    axes = model.tensor((2,), data=np.array([1, 2]), dtype="int32")
+    y = model.tensor((1, 7), scale=1.0, zero_point=-3)
+    model.op("MEAN", [x, axes], [y], "ReducerOptions", keepDims=False)
+    data = model.build([x], [y])
+    image = np.full((1, 30, 20, 7), value, np.int8)
+    image[0, 17, :, ::2] = -value if value != -128 else 127
+    np.testing.assert_array_equal(BoundedFirmware(data, "cortex-m4")([image])[0], MicroInterpreter(data)([image], 1)[0])
+
+
 @pytest.mark.parametrize("exponent", [-20, -30, -31, -33])
 def test_a_sum_of_very_different_scales_on_a_fast_core(exponent: int) -> None:
     """The smaller operand's factor to the larger's scale may round to nothing."""

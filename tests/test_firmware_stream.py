@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import listening_network
 import numpy as np
 import pytest
 from flatbuffer_models import ModelBuilder, small_conv_model
@@ -25,12 +26,14 @@ from rena_kws.firmware.emit import generate
 from rena_kws.firmware.emit_features import features_sources, scratch_words
 from rena_kws.firmware.emit_stream import stream_sources
 from rena_kws.frontend.settings import FrontEnd
+from rena_kws.streaming.bundle import stream_bundle
 from rena_kws.streaming.host_stream import Event, HostStream
 
 SETTINGS = {
     "frames overlap": FrontEnd(clip_ms=200, hop_ms=20, window_ms=30),
     "a clip of whole hops": FrontEnd(clip_ms=200, hop_ms=10, window_ms=20, kind="log_mel"),
     "frames apart": FrontEnd(clip_ms=175, hop_ms=20, window_ms=15, fft_size=256, log_floor=0.1),
+    "as loud as it is": FrontEnd(clip_ms=200, log_floor=0.01, loudness="none"),
     "one frame": FrontEnd(clip_ms=32, hop_ms=20, window_ms=30),
     "hops beyond the clip": FrontEnd(clip_ms=15, hop_ms=20, window_ms=15, fft_size=256),
 }
@@ -164,18 +167,38 @@ def test_what_cannot_be_streamed_is_refused() -> None:
         stream_sources(front_end, logits, LABELS, DecisionSettings())
 
 
-@pytest.mark.parametrize("core", ["", "cortex-m0plus", "cortex-m4"])
-def test_compilers_have_nothing_to_say(core: str, tmp_path: Path, tool: Callable[[str], str]) -> None:
+def strict_sources(kept: str) -> Mapping[str, str]:
+    """Of a stream that keeps bands, features, or rows of the network's images."""
+    if kept == "rows":
+        manifest = listening_network.manifest()
+        return stream_bundle(listening_network.model(), manifest, "kws_door").sources
     front_end = FrontEnd(clip_ms=170, mel_bands=20, coefficients=6)
+    front_end = replace(front_end, loudness="none") if kept == "features" else front_end
     firmware = generate(small_conv_model(input_scale=0.3), "kws_door")
-    sources = {
+    return {
         **firmware.sources,
         **features_sources(front_end, firmware.inputs[0], "kws_door"),
         **stream_sources(front_end, firmware, LABELS, DecisionSettings()),
     }
+
+
+@pytest.mark.parametrize("kept", ["bands", "features", "rows"])
+@pytest.mark.parametrize("core", ["", "cortex-m0plus", "cortex-m4"])
+def test_compilers_have_nothing_to_say(core: str, kept: str, tmp_path: Path, tool: Callable[[str], str]) -> None:
+    sources = strict_sources(kept)
     for file, text in sources.items():
         (tmp_path / file).write_text(text)
     compiler = [tool("arm-none-eabi-gcc"), f"-mcpu={core}", "-mthumb"] if core else [tool("gcc")]
     files = [file for file in sources if file.endswith(".c")]
     done = subprocess.run([*compiler, *STRICT_FLAGS, "-O2", "-c", *files], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kept", ["bands", "features", "rows"])
+def test_headers_are_cpp_too(kept: str, tmp_path: Path, tool: Callable[[str], str]) -> None:
+    for file, text in strict_sources(kept).items():
+        (tmp_path / file).write_text(text)
+    (tmp_path / "main.cpp").write_text('#include "kws_door_stream.h"\nkws_door_stream stream;\n')
+    command = [tool("g++"), "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "main.cpp"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

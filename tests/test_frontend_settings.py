@@ -31,6 +31,7 @@ valid = st.builds(
     high_hz=st.sampled_from([3_800, 4_000.0]),
     coefficients=st.integers(1, 20),
     clip_ms=st.integers(40, 2_000),
+    loudness=st.sampled_from(["clip_peak", "none"]),
 )
 
 
@@ -46,19 +47,21 @@ def test_the_fingerprint_tells_every_setting_apart_and_does_not_change() -> None
     changes: dict[str, Any] = {
         "kind": "log_mel", "sample_rate_hz": 8_000, "window_ms": 20, "hop_ms": 10, "fft_size": 1024,
         "mel_bands": 32, "low_hz": 40, "high_hz": 3_000, "coefficients": 13, "clip_ms": 500,
-        "log_floor": 1e-3,
+        "log_floor": 1e-3, "loudness": "none",
     }  # fmt: skip
     assert set(changes) == {item.name for item in dataclasses.fields(FrontEnd)}
     prints = {dataclasses.replace(FrontEnd(), **{name: value}).fingerprint for name, value in changes.items()}
     assert len(prints | {FrontEnd().fingerprint}) == len(changes) + 1
     # Spelt out, because a cache and a manifest outlive the process that wrote them.
     assert FrontEnd().fingerprint == FrontEnd(low_hz=20).fingerprint == "102050ea7a4fff1d"
+    assert "loudness" not in FrontEnd().as_json()
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"kind": "plp"}, "mfcc or log_mel, not 'plp'"),
+        ({"kind": "plp"}, "mfcc, log_mel, micro_frontend, not 'plp'"),
+        ({"loudness": "loud"}, "clip_peak or none, not 'loud'"),
         ({"hop_ms": 0}, "hop_ms must be a positive number, not 0"),
         ({"hop_ms": "20"}, "hop_ms must be a positive number, not '20'"),
         ({"mel_bands": 2.5}, "mel_bands must be a whole number, not 2.5"),

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement, Trained
-from rena_kws.errors import LimitError, ModelError, RunFolderError, WorkerLostError
+from rena_kws.errors import LimitError, ModelError, RenaError, RunFolderError, WorkerLostError
 from rena_kws.finalists import score_on_test
+from rena_kws.frontend.settings import UNSEEN_VOICES_IN_STREAMS
 from rena_kws.pipeline import Outcome, evaluate, measure_untrained
 from rena_kws.reward import parse_limit
 from rena_kws.run_folder import RunFolder
@@ -180,6 +181,18 @@ def test_a_search_may_begin_with_a_trained_network_for_other_words(tmp_path: Pat
     with pytest.raises(ModelError, match=r"reads the front end's \(49, 10, 1\); it reads \(49, 40, 1\)"):
         wide = seed_architecture(2, (49, 40, 1))
         run_search(settings(start=wide), open_run(tmp_path / "wide", start=wide), executor=Answers())
+
+
+def test_a_search_for_streams_has_networks_without_padding_in_time(tmp_path: Path) -> None:
+    streams = {"streaming": True, "front_end": UNSEEN_VOICES_IN_STREAMS}
+    result = run_search(settings(**streams), open_run(tmp_path / "run", **streams), executor=Answers())
+    assert {trial.proposal.architecture.time_padding for trial in result.trials} == {"valid"}
+    assert "streaming" not in settings().identity()  # runs from before there were any can be resumed
+    padded = seed_architecture(2)
+    with pytest.raises(ModelError, match=r'networks of time padding "valid", .* to start from has "same"'):
+        run_search(settings(**streams, start=padded), open_run(tmp_path / "padded", **streams), executor=Answers())
+    with pytest.raises(RenaError, match="loudness \"none\", not 'clip_peak'"):
+        settings(streaming=True)
 
 
 def test_an_impossible_limit_names_the_least_possible(tmp_path: Path) -> None:

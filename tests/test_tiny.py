@@ -15,10 +15,15 @@ from tones import CLASSES, write_tones
 
 from rena_kws import api
 from rena_kws.cli import search_cmd
+from rena_kws.decisions import DecisionSettings
+from rena_kws.export.manifest import Manifest
 from rena_kws.reward import parse_limit
 from rena_kws.run_folder import read_settings
 from rena_kws.search import SearchSettings
 from rena_kws.store import JournalStore
+from rena_kws.streaming.bundle import stream_bundle
+from rena_kws.streaming.evaluation import StreamSettings
+from rena_kws.streaming.listening import open_ear
 
 
 @pytest.fixture
@@ -63,3 +68,31 @@ def test_words_in_firmware_out(dataset: str, tmp_path: Path, tool: Callable[[str
     assert run.returncode == 0, run.stderr
     assert "0 values differ" in run.stdout
     assert run.stderr == ""  # no warning either
+
+
+@pytest.mark.slow
+def test_words_in_a_stream_of_new_rows_out(dataset: str, tmp_path: Path) -> None:
+    """The same for streams: whatever the search finds, a result computes new rows alone, as the whole network would."""
+    parser = argparse.ArgumentParser()
+    search_cmd.add_arguments(parser)
+    arguments = ["--dataset", dataset, "--streaming", "--trials", "3", "--workers", "1", "--controller", "random"]
+    asked = replace(search_cmd.settings_of(parser.parse_args(arguments)), trial_clips=500, final_clips=1_500)
+    result, folder = api.search(asked, tmp_path / "run")
+    assert result.architecture.time_padding == "valid"
+
+    manifest = Manifest.beside(folder / "firmware")
+    assert manifest is not None and manifest.front_end["loudness"] == "none"
+    assert manifest.stream["evaluation"] == "incremental"
+
+    sound = np.random.default_rng(0).normal(0, 3_000, 40_000).astype(np.int16)
+    scores = [
+        stream.scores(sound, 16_000, 320 * DecisionSettings().hops_a_result)
+        for stream in (
+            open_ear(folder / "firmware").stream,
+            stream_bundle(*api._with_manifest(folder), whole=True).on_this_computer(),
+        )
+    ]
+    np.testing.assert_array_equal(*scores)
+
+    report = api.evaluate_stream(folder, dataset, StreamSettings(hours=0.05))
+    assert report.test.said > 0 and report.decisions.threshold <= 1

@@ -22,7 +22,7 @@ from rena_kws.decisions import DecisionSettings
 from rena_kws.devices.description import Device
 from rena_kws.errors import DoesNotFitError, ModelError
 from rena_kws.firmware.emit import renamed
-from rena_kws.firmware.emit_features import scratch_words
+from rena_kws.firmware.emit_stream import StreamEvaluation, evaluation_of, stream_arena_bytes
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, Toolchain, ZigToolchain
 from rena_kws.frontend.settings import FrontEnd
 from rena_kws.profilers.base import energy_uj
@@ -56,7 +56,8 @@ class StreamCost:
 
     `load`: the share of its time that the core spends, at the device's clock. `power_mw`, estimated: that share of the
     board's active power; what it draws asleep is not in it. `ram_bytes`: the stream, its arena, the stack and data;
-    `flash_bytes` the whole image.
+    `flash_bytes` the whole image. `kept_bytes`, of the stream: rows of the network's images that survive from one
+    result to the next; 0 where each result is a run of the whole network.
     """
 
     device: str
@@ -70,6 +71,7 @@ class StreamCost:
     power_mw: float | None
     ram_bytes: int
     stream_bytes: int
+    kept_bytes: int
     arena_bytes: int
     stack_bytes: int
     flash_bytes: int
@@ -82,7 +84,7 @@ class StreamCost:
     def as_part(self) -> Mapping[str, float]:
         """For the parts of a `Measurement`."""
         names = ("load", "longest_push_ms", "hop_ms", "hops_a_result", "memory_cycles_a_hop")
-        sizes = ("ram_bytes", "stream_bytes", "arena_bytes", "stack_bytes", "flash_bytes")
+        sizes = ("ram_bytes", "stream_bytes", "kept_bytes", "arena_bytes", "stack_bytes", "flash_bytes")
         by_part = {f"{part}_cycles_a_hop": cycles for part, cycles in self.cycles_a_hop.items()}
         power = {} if self.power_mw is None else {"power_mw": self.power_mw}
         return {**{name: getattr(self, name) for name in (*names, *sizes)}, **by_part, **power}
@@ -99,8 +101,10 @@ def listening_line(part: Mapping[str, float]) -> str:
     total = sum(cycles.values())
     shares = ", ".join(f"{name} {100 * cycles[name] / total:.0f} %" for name in cycles if cycles[name])
     power = f"; {part['power_mw']:.1f} mW and what it draws asleep (estimated)" if "power_mw" in part else ""
+    how = " of new rows alone" if part.get("kept_bytes") else ""
+    period_ms = part["hop_ms"] * part["hops_a_result"]
     return (
-        f"listening, a result every {part['hop_ms'] * part['hops_a_result']:.0f} ms: {100 * part['load']:.1f} % of the "
+        f"listening, a result every {period_ms:.0f} ms{how}: {100 * part['load']:.1f} % of the "
         f"processor ({shares}), {part['longest_push_ms']:.1f} ms at a time, RAM {part['ram_bytes']:,.0f} and flash "
         f"{part['flash_bytes']:,.0f} bytes (emulated){power}"
     )
@@ -224,6 +228,7 @@ class _Listening:
             power_mw=energy_uj(self.device, load),  # microjoules of each millisecond
             ram_bytes=self.image.ram_bytes + self._arena_bytes + stream_bytes + stack_bytes,
             stream_bytes=stream_bytes,
+            kept_bytes=self._kept_bytes,
             arena_bytes=self._arena_bytes,
             stack_bytes=stack_bytes,
             flash_bytes=self.image.flash_bytes - self._harness_bytes,
@@ -232,7 +237,16 @@ class _Listening:
 
     @property
     def _arena_bytes(self) -> int:
-        return max(self.firmware.arena_bytes, 4 * scratch_words(self.front_end))
+        return stream_arena_bytes(self.front_end, self.firmware, self.decisions)
+
+    @property
+    def _kept_bytes(self) -> int:
+        run = self.firmware.incremental
+        return run.rows_bytes if run and self._evaluation == "incremental" else 0
+
+    @property
+    def _evaluation(self) -> StreamEvaluation:
+        return evaluation_of(self.front_end, self.firmware, self.decisions)[0]
 
     @property
     def _harness_bytes(self) -> int:
@@ -246,7 +260,7 @@ class _Listening:
         owners = {
             "stream": ("stream_push", "decide"),
             "features": ("frame_bands", "frame_features"),
-            "network": ("run",),
+            "network": ("run_incremental" if self._evaluation == "incremental" else "run",),
         }
         places = [
             (PARTS.index(part), self.image.named(f"{name}_{function}"))

@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_dataset_options(parser)
     parser.add_argument(
+        "--front-end",
+        default="mfcc",
+        choices=("mfcc", "micro_frontend"),
+        help="micro_frontend is what ESPHome listens with (default: %(default)s)",
+    )
+    parser.add_argument(
         "--limit", action="append", default=[], metavar="NAME=VALUE", help="e.g. latency_ms=30; repeatable"
     )
     parser.add_argument("--soft", action="store_true", help="going over a limit costs reward instead of the trial")
@@ -36,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="RUN|SPEC",
         help="begin with a run's winner and its weights, or with a JSON network",
+    )
+    parser.add_argument(
+        "--streaming",
+        action="store_true",
+        help="networks that a stream evaluates by new rows alone, in less time; clips count as loud as they are",
     )
     parser.add_argument(
         "--controller", default="rena", help=f"{', '.join(registry.names('controllers'))} (default: %(default)s)"
@@ -86,6 +97,7 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
     """The settings that the arguments ask for. Raises what names the first wrong one."""
     from rena_kws.datasets.base import split_spec
     from rena_kws.devices import catalogue
+    from rena_kws.frontend.settings import MICRO_FRONTEND, UNSEEN_VOICES, UNSEEN_VOICES_IN_STREAMS
     from rena_kws.reward import parse_limit
     from rena_kws.search import SearchSettings
 
@@ -97,6 +109,8 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         if name not in registry.names(kind):
             raise UnknownNameError(kind.rstrip("s"), name, registry.names(kind))
     minutes = arguments.minutes if arguments.minutes or arguments.trials else DEFAULT_MINUTES
+    for_esphome = arguments.front_end == MICRO_FRONTEND.kind
+    of_stream = UNSEEN_VOICES_IN_STREAMS if arguments.streaming else UNSEEN_VOICES
     return SearchSettings(
         device=arguments.device,
         dataset=arguments.dataset,
@@ -110,6 +124,8 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         seed=arguments.seed,
         inherit=not arguments.from_scratch,
         halving=not arguments.no_halving,
+        streaming=arguments.streaming or for_esphome,
+        front_end=MICRO_FRONTEND if for_esphome else of_stream,
         workers=arguments.workers,
         cluster=arguments.cluster,
     )

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel
+from rena_kws.convert.model_builder import packed
 from rena_kws.errors import ModelError
 from rena_kws.firmware.graph import GRU, custom_operators, read_graph
 from rena_kws.firmware.gru_reference import STATE_SCALE, GruConstants, QuantizedGru, run_gru
@@ -68,7 +68,7 @@ def join(front: bytes, constants: GruConstants, back: bytes, name: str) -> bytes
     tree.operatorCodes += [*behind.operatorCodes, _code()]
     graph.operators += [op, *tail.operators]
     graph.outputs = [index + first_tensor for index in tail.outputs]
-    return _packed(tree)
+    return packed(tree)
 
 
 def split(model: ConvertedModel) -> GruModel | None:
@@ -100,7 +100,7 @@ def _part(model: ConvertedModel, ops: range, inputs: Sequence[int], outputs: Seq
     tree.operatorCodes = [tree.operatorCodes[index] for index in used]
     for op in graph.operators:
         op.opcodeIndex = used.index(op.opcodeIndex)
-    return ConvertedModel("tflite", _packed(tree), model.name)
+    return ConvertedModel("tflite", packed(tree), model.name)
 
 
 def _add_constants(tree: Any, constants: GruConstants, name: str) -> list[int]:
@@ -141,9 +141,3 @@ def _tree(data: bytes) -> Any:
     tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
     tree.signatureDefs = None
     return tree
-
-
-def _packed(tree: Any) -> bytes:
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(tree.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())

@@ -35,7 +35,7 @@ def export_arduino(
         "keywords.txt": _keywords(library),
         "README.md": _readme(library),
         "LICENSE": LICENCE,
-        FILE_NAME: manifest.as_text(),
+        FILE_NAME: library.manifest.as_text(),
     }
     write_bundle(folder, files)
 

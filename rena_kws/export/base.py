@@ -21,10 +21,14 @@ from rena_kws.firmware.toolchain import Optimize
 @dataclass(frozen=True)
 class FirmwareOptions:
     """What an export of firmware may be asked for. `optimize`: what it is generated for, None to leave that to the
-    exporter. `harness`: with what makes a board with a UART a device to profile on."""
+    exporter. `harness`: with what makes a board with a UART a device to profile on. `whole`: each result of a stream is
+    a run of the whole network, even where it could be computed of new rows. `word`: the one keyword that is listened
+    for, where a format knows a single one."""
 
     optimize: Optimize | None = None
     harness: bool = False
+    whole: bool = False
+    word: str | None = None
 
 
 Exporter = Callable[[ConvertedModel, Manifest, Path, str, FirmwareOptions], None]
@@ -56,12 +60,20 @@ def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:
         raise RunFolderError(f"cannot write {folder}: {error.strerror}") from error
 
 
+def refuse_word(options: FirmwareOptions) -> None:
+    """Raise `RenaError` where one word is picked for a format that listens for all of them."""
+    if options.word is not None:
+        raise RenaError(f"a word is picked for the format esphome alone; leave --word {options.word} out")
+
+
 def refuse_options(options: FirmwareOptions) -> None:
     """Raise `RenaError` where a file without firmware is asked for something that firmware has."""
     if options.optimize is not None:
         raise RenaError(f"a model file holds no firmware, so none for {options.optimize}; leave --optimize out")
     if options.harness:
         raise RenaError("a harness is C: it goes with the formats c, arduino and zephyr")
+    if options.whole:
+        raise RenaError("a stream is C: how it is evaluated is asked for with the formats c, arduino and zephyr")
 
 
 def require_format(model: ConvertedModel, wanted: str) -> None:

@@ -33,7 +33,7 @@ def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str,
         "CMakeLists.txt": _cmake(name, library.c_files),
         "README.md": readme(library, "", _HOST_TEST, example) + (_readme_board(name) if options.harness else ""),
         "LICENSE": LICENCE,
-        FILE_NAME: manifest.as_text(),
+        FILE_NAME: library.manifest.as_text(),
     }
     write_bundle(folder, files)
 

@@ -7,16 +7,16 @@ The sources are those that the profiler compiles, byte for byte. A layout (`c_bu
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
 from rena_kws.artifacts import ConvertedModel, Firmware, Measurement
 from rena_kws.devices import catalogue
 from rena_kws.errors import CandidateError, ModelError
-from rena_kws.export.base import FirmwareOptions, require_format
+from rena_kws.export.base import FirmwareOptions, refuse_word, require_format
 from rena_kws.export.c_check import check_program, check_vectors, noise_inputs
 from rena_kws.export.c_front_end import FrontEndFiles, front_end_files
-from rena_kws.export.c_stream import StreamFiles, stream_files
+from rena_kws.export.c_stream import StreamFiles, stream_files, stream_new_rows
 from rena_kws.export.manifest import Manifest
 from rena_kws.firmware.emit import generate, renamed
 from rena_kws.firmware.emit_harness import harness_sources
@@ -99,9 +99,10 @@ class CLibrary:
 def c_library(model: ConvertedModel, manifest: Manifest, name: str, options: FirmwareOptions) -> CLibrary:
     """Generate and run it. Raises `ModelError` for what the generator does not support."""
     goal = options.optimize or DEFAULT_OPTIMIZE
+    refuse_word(options)
     require_format(model, "tflite")
     refuse_headers(name, _STANDARD_HEADERS)
-    firmware = generate(model, name, goal)
+    firmware = generate(model, name, goal, stream_new_rows(manifest, options.whole))
     front_end = front_end_files(manifest, firmware)
     stream = stream_files(manifest, firmware, front_end)
     harness = harness_sources(firmware, model) if options.harness else {}
@@ -110,6 +111,7 @@ def c_library(model: ConvertedModel, manifest: Manifest, name: str, options: Fir
     measurement = profiler_for(device).optimized_for(goal).profile(model, device, inputs)
     vectors = check_vectors(inputs, measurement.outputs) + front_end.vectors
     cost = _stream_cost(firmware, front_end, stream, goal)
+    manifest = replace(manifest, stream=stream.as_json(DEVICE, cost))
     return CLibrary(firmware, manifest, goal, front_end, stream, harness, vectors, measurement, cost)
 
 

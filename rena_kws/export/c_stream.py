@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rena_kws.artifacts import Firmware
 from rena_kws.decisions import DecisionSettings
-from rena_kws.errors import ModelError
+from rena_kws.errors import DatasetError, ModelError
 from rena_kws.export.c_front_end import FrontEndFiles
 from rena_kws.export.manifest import Manifest
-from rena_kws.firmware.emit_stream import stream_sources
+from rena_kws.firmware.emit_stream import StreamEvaluation, evaluation_of, new_rows_of, stream_sources
+from rena_kws.frontend.settings import FrontEnd
 from rena_kws.profilers.cortex_m.stream_profile import StreamCost
 
 
@@ -22,6 +24,25 @@ class StreamFiles:
     chosen: bool = False  # or the defaults
     sources: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
+    evaluation: StreamEvaluation = "whole"
+    whole_because: str = ""
+
+    def as_json(self, device: str, cost: StreamCost | None) -> Mapping[str, Any]:
+        """For the bundle's manifest. `cost`: on `device`, None where the stream does not run there."""
+        if not self.sources:
+            return {}
+        how = {"evaluation": self.evaluation} | ({"because": self.whole_because} if self.whole_because else {})
+        return how | ({"device": device, "how": cost.how, **cost.as_part()} if cost else {})
+
+
+def stream_new_rows(manifest: Manifest, whole: bool) -> int | None:
+    """By how many rows a stream's input moves on, for `generate`; None where a result is a run of the whole network."""
+    if whole or not manifest.front_end:
+        return None
+    try:
+        return new_rows_of(FrontEnd.from_json(manifest.front_end), DecisionSettings.from_json(manifest.decisions))
+    except DatasetError as error:
+        raise ModelError(f"the manifest's front end cannot be used: {error}") from None
 
 
 def stream_files(manifest: Manifest, firmware: Firmware, front_end: FrontEndFiles) -> StreamFiles:
@@ -33,7 +54,15 @@ def stream_files(manifest: Manifest, firmware: Firmware, front_end: FrontEndFile
         sources = stream_sources(front_end.front_end, firmware, manifest.labels, decisions)
     except ModelError as error:
         return StreamFiles(reason=str(error))
-    return StreamFiles(decisions, bool(manifest.decisions), sources)
+    evaluation, because = evaluation_of(front_end.front_end, firmware, decisions)
+    return StreamFiles(decisions, bool(manifest.decisions), sources, "", evaluation, because)
+
+
+_EVALUATIONS: Mapping[StreamEvaluation, str] = {
+    "incremental": "incremental. What is known of earlier frames is kept, so a result computes new rows alone; the\n"
+    "hops a result are fixed in the generated code. `rena-kws export --whole` runs the whole network instead",
+    "whole": "whole. Each result is a run of the whole network",
+}
 
 
 def stream_check(name: str) -> str:
@@ -57,7 +86,7 @@ static int wrong_results(unsigned char *arena)
             const size_t left = {upper}_CLIP_SAMPLES - at;
             {name}_stream_push(&stream, samples + at, left < 77 ? left : 77);
         }}
-        wrong += memcmp(scores, {name}_output(arena), sizeof scores) != 0;
+        wrong += memcmp(scores, stream.scores, sizeof scores) != 0;
     }}
     printf("%d streams, %d results are not those of their clips\\n", TEST_SOUNDS, wrong);
     return wrong;
@@ -82,9 +111,11 @@ def stream_readme(name: str, stream: StreamFiles, example: str, device: str, cos
 
 `stream` is a `{name}_stream` of yours, `arena` {upper}_STREAM_ARENA_BYTES bytes, aligned to
 {upper}_ARENA_ALIGNMENT, which may serve other purposes between two pushes. Each hop costs a frame of the front end;
-once in {upper}_HOPS_A_RESULT hops the network runs over the last {upper}_CLIP_SAMPLES samples, with the very features
-that `{name}_features` makes of them. Where a word is detected `on_event` is told the label, its smoothed probability
-and the sample. {example}
+once in {upper}_HOPS_A_RESULT hops there is a result for the last {upper}_CLIP_SAMPLES samples: the scores of
+`{name}_run` for the very features that `{name}_features` makes of them. Where a word is detected `on_event` is told the
+label, its smoothed probability and the sample. {example}
+
+Evaluation: {_EVALUATIONS[stream.evaluation]}{f" ({stream.whole_because})" if stream.whole_because else ""}.
 
 The numbers that decide lie in `{name}_stream_settings.h`; they {origin}.
 

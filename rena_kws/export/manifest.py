@@ -21,7 +21,8 @@ FILE_NAME = "manifest.json"
 class Manifest:
     """`labels` and `front_end` are empty where nobody knows them: a bare model file. Each figure of `figures`'
     measurement says in `how` whether it was measured, emulated or estimated. `decisions`: how a stream is decided
-    (`DecisionSettings`), once that was chosen."""
+    (`DecisionSettings`), once that was chosen. `stream`, of a bundle of C that listens: its `evaluation`, "incremental"
+    or "whole", and what listening costs (`StreamCost`)."""
 
     format: str
     sha256: str
@@ -29,6 +30,7 @@ class Manifest:
     front_end: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
     decisions: Mapping[str, Any] = field(default_factory=dict)
+    stream: Mapping[str, Any] = field(default_factory=dict)
     model_files: tuple[str, ...] = ()
     created_by: str = field(default_factory=lambda: f"rena-kws {version('rena-kws')}")
     schema_version: int = SCHEMA_VERSION

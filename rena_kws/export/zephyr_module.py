@@ -37,7 +37,7 @@ def export_zephyr(model: ConvertedModel, manifest: Manifest, folder: Path, name:
         "Kconfig": _kconfig(library),
         "README.md": _readme(library),
         "LICENSE": LICENCE,
-        FILE_NAME: manifest.as_text(),
+        FILE_NAME: library.manifest.as_text(),
     }
     write_bundle(folder, files)
 

@@ -12,13 +12,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
-from rena_kws.artifacts import ArenaBlock, ConvertedModel, Firmware, FirmwareLayer, Port
+from rena_kws.artifacts import ArenaBlock, ConvertedModel, Firmware, FirmwareLayer, IncrementalRun, Port
 from rena_kws.errors import ModelError
-from rena_kws.firmware.emit_c import comment, constant, initializer
+from rena_kws.firmware.emit_c import Arrays, comment, constant, initializer
 from rena_kws.firmware.emit_header import header
+from rena_kws.firmware.emit_incremental import incremental_header, incremental_source, params_prefix
 from rena_kws.firmware.emit_rows import stages
 from rena_kws.firmware.fusion import Program, program
 from rena_kws.firmware.graph import Graph, Op, Tensor, read_graph
+from rena_kws.firmware.incremental import Incremental, incremental
 from rena_kws.firmware.memory_plan import Block, MemoryPlan
 from rena_kws.firmware.operands import Call
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
@@ -27,23 +29,30 @@ MAX_NAME_LENGTH = 40
 LICENCE_LINE = "/* SPDX-License-Identifier: MIT-0"
 
 
-def generate(model: ConvertedModel, name: str = "kws_model", optimize: Optimize = DEFAULT_OPTIMIZE) -> Firmware:
+def generate(
+    model: ConvertedModel,
+    name: str = "kws_model",
+    optimize: Optimize = DEFAULT_OPTIMIZE,
+    new_rows: int | None = None,
+) -> Firmware:
     """The C sources of an int8 .tflite model. Raises `ModelError` for a model or name that cannot be used.
 
     `optimize` decides which weights are packed (see packing.py) and which operators run together by bands of rows (see
-    fusion.py), as it decides how the compiler is called.
+    fusion.py), as it decides how the compiler is called. With `new_rows` the C can also evaluate an input that moves on
+    by so many rows (see incremental.py), where the network allows that; `Firmware.incremental` tells.
     """
     if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{MAX_NAME_LENGTH - 1}}}", name):
         raise ModelError(f"name {name!r}: it must be a C identifier of at most {MAX_NAME_LENGTH} letters, digits and _")
     graph = read_graph(model)
     try:
-        return firmware_of(program(graph, optimize), name)
+        return firmware_of(program(graph, optimize), name, new_rows)
     except ModelError as error:
         raise ModelError(f"{model.name}: {error}") from None
 
 
-def firmware_of(network: Program, name: str) -> Firmware:
+def firmware_of(network: Program, name: str, new_rows: int | None = None) -> Firmware:
     """The C sources of a network whose steps are chosen."""
+    moving, whole_because = _moving(network, new_rows)
     graph, memory = network.graph, network.memory
     steps = [op for op in graph.ops if network.calls[op.index]]
     layers = tuple(
@@ -53,14 +62,29 @@ def firmware_of(network: Program, name: str) -> Firmware:
     inputs = tuple(_port(graph, memory, index) for index in graph.inputs)
     outputs = tuple(_port(graph, memory, index) for index in graph.outputs)
     calls = [call for op in steps for call in network.calls[op.index]]
-    families = sorted({part.family for call in calls for part in (call, *(stage.call for stage in call.stages))})
+    families = sorted(
+        {part.family for call in calls for part in (call, *(stage.call for stage in call.stages))}
+        | ({"new_rows", *(step.stage.call.family for step in moving.steps)} if moving else set())
+    )
     sources = {
         f"{name}.h": header(name, memory.arena_bytes, inputs, outputs, layers),
-        f"{name}.c": _model_source(network, name, steps, families),
+        f"{name}.c": _model_source(network, name, steps, families, moving),
+        **({f"{name}_incremental.h": incremental_header(moving, name)} if moving else {}),
         **_kernel_sources(name, families, network.folded_shift),
     }
     arena = _arena(network, [op.index for op in steps])
-    return Firmware(name, sources, memory.arena_bytes, inputs, outputs, layers, arena)
+    by_new_rows = IncrementalRun(moving.images[0].new, moving.rows_bytes, moving.arena_bytes) if moving else None
+    return Firmware(name, sources, memory.arena_bytes, inputs, outputs, layers, arena, by_new_rows, whole_because)
+
+
+def _moving(network: Program, new_rows: int | None) -> tuple[Incremental | None, str]:
+    """How the network is evaluated by new rows, or why it is not."""
+    if new_rows is None:
+        return None, ""
+    try:
+        return incremental(network, new_rows), ""
+    except ModelError as error:
+        return None, str(error)
 
 
 def _arena(network: Program, layers: Sequence[int]) -> tuple[ArenaBlock, ...]:
@@ -114,7 +138,9 @@ def _port(graph: Graph, memory: MemoryPlan, index: int) -> Port:
     return Port(memory.tensors[index].offset, tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)
 
 
-def _model_source(network: Program, name: str, steps: Sequence[Op], families: Sequence[str]) -> str:
+def _model_source(
+    network: Program, name: str, steps: Sequence[Op], families: Sequence[str], moving: Incremental | None
+) -> str:
     """`{name}.c`: for each layer its constants and its function, then the function that runs them in order."""
     lines = [
         f"{LICENCE_LINE}",
@@ -122,6 +148,7 @@ def _model_source(network: Program, name: str, steps: Sequence[Op], families: Se
         f" * The network {name}: constants, one function a layer, and {name}_run. Generated; not for editing.",
         " */",
         f'#include "{name}.h"',
+        *([f'#include "{name}_incremental.h"'] if moving else []),
         "",
         *(f'#include "{name}_{family}.h"' for family in families),
         "",
@@ -136,14 +163,19 @@ def _model_source(network: Program, name: str, steps: Sequence[Op], families: Se
         "",
     ]
     shared: dict[int, str] = {}
+    arrays: Arrays = {}
     for position, op in enumerate(steps):
-        lines += _layer(network, name, position, op, shared)
+        lines += _layer(network, name, position, op, shared, arrays)
     lines += [f"void {name}_run(void *arena)", "{"]
     lines += [f"    {_layer_symbol(name, position)}(arena);" for position in range(len(steps))] or ["    (void)arena;"]
-    return "\n".join([*lines, "}", ""])
+    lines += ["}", ""]
+    if moving:
+        positions = {op.index: position for position, op in enumerate(steps)}
+        lines += incremental_source(moving, name, positions, shared, arrays)
+    return "\n".join(lines)
 
 
-def _layer(network: Program, name: str, position: int, op: Op, shared: dict[int, str]) -> list[str]:
+def _layer(network: Program, name: str, position: int, op: Op, shared: dict[int, str], arrays: Arrays) -> list[str]:
     """The constants and the function of one layer. `shared`: constant operand → its C name, across layers."""
     graph, memory = network.graph, network.memory
     macs = network.macs(op)
@@ -153,7 +185,7 @@ def _layer(network: Program, name: str, position: int, op: Op, shared: dict[int,
     statements = []
     group = network.calls[op.index]
     for number, call in enumerate(group):
-        prefix = f"layer_{position}" + (f"_{number}" if len(group) > 1 else "")
+        prefix = params_prefix(position, number, len(group))
         lines += _shared_constants(graph, memory, call, name, shared)
 
         def address(index: int) -> str:
@@ -161,9 +193,9 @@ def _layer(network: Program, name: str, position: int, op: Op, shared: dict[int,
 
         fields = call.fields
         if call.stages:
-            lines += stages(call.stages, prefix, name, address)
+            lines += stages(call.stages, prefix, name, arrays, address)
             fields = {"stages": f"{prefix}_stages", **fields}
-        definitions, members = initializer(fields, prefix, name)
+        definitions, members = initializer(fields, prefix, name, arrays)
         lines += definitions
         lines += [f"static const {name}_{call.struct}_params {prefix}_params = {members};"]
         arguments = [f"&{prefix}_params", *(str(value) for value in call.arguments), *map(address, call.operands)]

@@ -35,20 +35,30 @@ def records(symbol: str, values: Records, name: str) -> str:
     return f"static const {name}_{values.struct} {symbol}[{len(texts)}] = {{\n{body}\n}};"
 
 
-def initializer(fields: Mapping[str, Any], prefix: str, name: str, indent: str = "    ") -> tuple[list[str], str]:
-    """A struct's initialiser, one member a line, and before it the definitions of the arrays it points to."""
+Arrays = dict[int, str]
+"""The identity of an array → the constant that holds it: one array may be a member of several structs."""
+
+
+def initializer(
+    fields: Mapping[str, Any], prefix: str, name: str, arrays: Arrays, indent: str = "    "
+) -> tuple[list[str], str]:
+    """A struct's initialiser, one member a line, and before it the definitions of the arrays it points to.
+
+    `arrays`: those defined before, which are not defined again; those that are come into it.
+    """
     definitions, members = [], []
     for member, value in fields.items():
         symbol = f"{prefix}_{member}"
         if isinstance(value, Mapping):
-            inner, text = initializer(value, symbol, name, indent + "    ")
+            inner, text = initializer(value, symbol, name, arrays, indent + "    ")
             definitions += inner
-        elif isinstance(value, np.ndarray):
-            definitions.append(constant(symbol, value, name))
-            text = symbol
-        elif isinstance(value, Records):
-            definitions.append(records(symbol, value, name))
-            text = symbol
+        elif isinstance(value, np.ndarray | Records):
+            if id(value) not in arrays:
+                arrays[id(value)] = symbol
+                definitions.append(
+                    records(symbol, value, name) if isinstance(value, Records) else constant(symbol, value, name)
+                )
+            text = arrays[id(value)]
         elif isinstance(value, list):
             text = _braces(map(_literal, value))
         elif isinstance(value, str):

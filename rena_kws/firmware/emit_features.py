@@ -29,8 +29,10 @@ def features_sources(front_end: FrontEnd, port: Port, name: str) -> Mapping[str,
     and `NAME_front_end.{h,c}`, which chooses between them, with the tables of both.
 
     `port`: the network's input. Raises `ModelError` where the front end does not make that input, or has an FFT that is
-    no power of two, or a setting out of the C's range.
+    no power of two, or a setting out of the C's range, or is the micro frontend, which is not written in C here.
     """
+    if front_end.kind == "micro_frontend":
+        raise ModelError("the micro_frontend is none of the front ends in C, mfcc and log_mel: export it to esphome")
     if int(np.prod(front_end.shape)) != port.size_bytes or port.dtype != "int8":
         raise ModelError(
             f"the front end makes {' x '.join(map(str, front_end.shape))} features, the network reads "
@@ -54,6 +56,10 @@ def scratch_words(front_end: FrontEnd) -> int:
 
 def _header(front_end: FrontEnd, name: str) -> str:
     upper = name.upper()
+    by_peak = front_end.loudness == "clip_peak"
+    loudness = "The clip's loudness does not matter." if by_peak else "The clip counts as loud as it is."
+    peak = "the clip's largest sample, or 32768 where none is positive" if by_peak else "32768"
+    pieces = -(-front_end.clip_samples // front_end.hop_samples)
     kind = "MFCCs" if front_end.kind == "mfcc" else "logarithmic mel bands"
     return f"""/* SPDX-License-Identifier: MIT-0
  *
@@ -73,6 +79,7 @@ extern "C" {{
 #define {upper}_CLIP_SAMPLES {front_end.clip_samples}
 #define {upper}_WINDOW_SAMPLES {front_end.window_samples}
 #define {upper}_HOP_SAMPLES {front_end.hop_samples}
+#define {upper}_PIECES {pieces} /* of a clip, each of a hop, the last one of what is left */
 #define {upper}_FRAMES {front_end.frames}
 #define {upper}_FEATURES_A_FRAME {front_end.shape[1]}
 #define {upper}_MEL_BANDS {front_end.mel_bands}
@@ -93,14 +100,14 @@ typedef int32_t {name}_features_word;
 typedef float {name}_features_word;
 #endif
 
-/* {upper}_CLIP_SAMPLES samples to the network's input ({name}_input). The clip's loudness does not matter.
+/* {upper}_CLIP_SAMPLES samples to the network's input ({name}_input). {loudness}
  * scratch: {upper}_FEATURES_SCRATCH_WORDS words. */
 void {name}_features(const int16_t *samples, int8_t *input, {name}_features_word *scratch);
 
 /* A frame in two steps: {upper}_WINDOW_SAMPLES samples to {upper}_MEL_BANDS bands, as 16-bit codes, */
 void {name}_frame_bands(const int16_t *samples, uint16_t *bands, {name}_features_word *scratch);
 
-/* and those to {upper}_FEATURES_A_FRAME features. peak: the clip's largest sample, or 32768 where none is positive.
+/* and those to {upper}_FEATURES_A_FRAME features. peak: {peak}.
  * scratch: {upper}_MEL_BANDS words. */
 void {name}_frame_features(const uint16_t *bands, int32_t peak, int8_t *features, {name}_features_word *scratch);
 
@@ -145,7 +152,7 @@ def _source(front_end: FrontEnd, port: Port, name: str) -> str:
                 {**sizes, "log_floor": _literal(front_end.log_floor), "steps": _literal(1 / port.scale)},
             ),
             "#endif",
-            _functions(name),
+            _functions(front_end, name),
         ]
     )
 
@@ -180,8 +187,17 @@ def _variant(prefix: str, tables: Mapping[str, NDArray[Any]], members: Mapping[s
     ]
 
 
-def _functions(name: str) -> str:
+_CLIP_PEAK = """    int32_t peak = 0;
+    for (int32_t i = 0; i < {upper}_CLIP_SAMPLES; i++) {{
+        peak = samples[i] > peak ? samples[i] : peak;
+    }}
+    peak = peak > 0 ? peak : 32768;
+"""
+
+
+def _functions(front_end: FrontEnd, name: str) -> str:
     upper = name.upper()
+    peak = _CLIP_PEAK.format(upper=upper) if front_end.loudness == "clip_peak" else "    const int32_t peak = 32768;\n"
     return f"""
 void {name}_frame_bands(const int16_t *samples, uint16_t *bands, {name}_features_word *scratch)
 {{
@@ -196,12 +212,7 @@ void {name}_frame_features(const uint16_t *bands, int32_t peak, int8_t *features
 void {name}_features(const int16_t *samples, int8_t *input, {name}_features_word *scratch)
 {{
     uint16_t bands[{upper}_MEL_BANDS];
-    int32_t peak = 0;
-    for (int32_t i = 0; i < {upper}_CLIP_SAMPLES; i++) {{
-        peak = samples[i] > peak ? samples[i] : peak;
-    }}
-    peak = peak > 0 ? peak : 32768;
-    for (int32_t frame = 0; frame < {upper}_FRAMES; frame++) {{
+{peak}    for (int32_t frame = 0; frame < {upper}_FRAMES; frame++) {{
         {name}_frame_bands(samples + frame * {upper}_HOP_SAMPLES, bands, scratch);
         {name}_frame_features(bands, peak, input + frame * {upper}_FEATURES_A_FRAME, scratch);
     }}

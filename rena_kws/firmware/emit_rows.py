@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from rena_kws.firmware.emit_c import initializer
+from rena_kws.firmware.emit_c import Arrays, initializer
 from rena_kws.firmware.operands import Stage
 
 _SIGNATURE = (
@@ -13,15 +13,15 @@ _SIGNATURE = (
 )
 
 
-def stages(members: Sequence[Stage], prefix: str, name: str, address: Callable[[int], str]) -> list[str]:
+def stages(
+    members: Sequence[Stage], prefix: str, name: str, arrays: Arrays, address: Callable[[int], str]
+) -> list[str]:
     """The constants, functions and table of the stages of the layer `prefix`. `address`: a tensor's place in C."""
     lines: list[str] = []
     rows = []
     for number, stage in enumerate(members):
         symbol = f"{prefix}_{number}"
-        definitions, params = initializer(stage.call.fields, symbol, name)
-        lines += [*definitions, f"static const {name}_{stage.call.struct}_params {symbol}_params = {params};"]
-        lines += _function(stage, symbol, name, address)
+        lines += stage_function(stage, symbol, name, arrays, address)
         fields = {
             "run": f"{symbol}_run",
             "window": stage.by_rows.window.fields(),
@@ -30,14 +30,20 @@ def stages(members: Sequence[Stage], prefix: str, name: str, address: Callable[[
             "rows_offset": stage.rows_offset,
             "scratch_offset": stage.scratch_offset,
         }
-        rows.append(initializer(fields, symbol, name, "        ")[1])
+        rows.append(initializer(fields, symbol, name, arrays, "        ")[1])
+    return [*lines, table(rows, f"{name}_rows_stage", f"{prefix}_stages")]
+
+
+def table(rows: Sequence[str], struct: str, symbol: str) -> str:
+    """A constant array of structs, by their initialisers."""
     body = ",\n".join(f"    {row}" for row in rows)
-    return [*lines, f"static const {name}_rows_stage {prefix}_stages[{len(rows)}] = {{\n{body}\n}};"]
+    return f"static const {struct} {symbol}[{len(rows)}] = {{\n{body}\n}};"
 
 
-def _function(stage: Stage, symbol: str, name: str, address: Callable[[int], str]) -> list[str]:
-    """Runs the kernel on one band: its parameters, but with those of the band."""
+def stage_function(stage: Stage, symbol: str, name: str, arrays: Arrays, address: Callable[[int], str]) -> list[str]:
+    """Constants, and the function that runs the kernel on one band: its parameters, but with those of the band."""
     call, members = stage.call, stage.call.members
+    definitions, params = initializer(call.fields, symbol, name, arrays)
     *inputs, _ = call.operands
     tensors = [
         "input" if index == stage.chained else f"{address(index)} + row * {stage.output_row_bytes}" for index in inputs
@@ -48,6 +54,8 @@ def _function(stage: Stage, symbol: str, name: str, address: Callable[[int], str
     used = set(re.findall(r"\w+", " ".join([*arguments, *members.values()])))
     unused = [word for word in ("arena", "band", "row", "scratch") if word not in used]
     return [
+        *definitions,
+        f"static const {name}_{call.struct}_params {symbol}_params = {params};",
         f"static void {symbol}_run{_SIGNATURE.format(name=name)}",
         "{",
         *(f"    (void){word};" for word in unused),

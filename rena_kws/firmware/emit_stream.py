@@ -1,6 +1,11 @@
 """A network with its front end → the C that listens without end and reports detections.
 
-Everything about one network is a number in `NAME_stream_settings.h`; the templates in `stream/` are the same for all.
+Everything about one network is a number in `NAME_stream_settings.h`; the templates in `stream/` are the same for all,
+but for what a stream keeps of the sound, `NAME_history.{h,c}`. Of that there are three:
+
+    peaks   bands of all frames, where the front end divides a clip by its peak; a result runs the whole network
+    frames  features of all frames, where it does not; a result runs the whole network
+    rows    rows of the network's images, where it pads nothing along time either; a result computes new rows alone
 """
 
 from __future__ import annotations
@@ -8,20 +13,50 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Literal
 
 from rena_kws.artifacts import Firmware
 from rena_kws.decisions import STEPS, DecisionSettings, keyword_indices
 from rena_kws.errors import ModelError
 from rena_kws.firmware.emit import renamed
+from rena_kws.firmware.emit_features import scratch_words
 from rena_kws.frontend.settings import FrontEnd
 
+StreamEvaluation = Literal["incremental", "whole"]
+"""How a result comes about: of new rows alone, or by a run of the whole network."""
+
 _TEMPLATES = ("kws_decisions.h", "kws_decisions.c", "kws_stream.h", "kws_stream.c")
+
+
+def new_rows_of(front_end: FrontEnd, decisions: DecisionSettings) -> int | None:
+    """For `generate`: by how many rows the network's input moves on from one result to the next, as far as the front
+    end leaves its rows alone; None where all of them change with the clip's peak."""
+    return decisions.hops_a_result if front_end.loudness == "none" else None
+
+
+def evaluation_of(front_end: FrontEnd, firmware: Firmware, decisions: DecisionSettings) -> tuple[StreamEvaluation, str]:
+    """How a stream of this firmware is evaluated, and where it is by whole runs, why."""
+    if front_end.loudness != "none":
+        return "whole", "the front end divides each clip by its peak"
+    run, shape = firmware.incremental, firmware.inputs[0].shape
+    if run is None:
+        return "whole", firmware.whole_because or "that was asked for"
+    if run.new_rows != decisions.hops_a_result or shape[1] != front_end.frames:
+        return "whole", f"its rows, {run.new_rows} of {shape[1]} a result, are not the front end's frames"
+    return "incremental", ""
+
+
+def stream_arena_bytes(front_end: FrontEnd, firmware: Firmware, decisions: DecisionSettings) -> int:
+    """NAME_STREAM_ARENA_BYTES."""
+    run = firmware.incremental
+    moving = run is not None and evaluation_of(front_end, firmware, decisions)[0] == "incremental"
+    return max(run.arena_bytes if run and moving else firmware.arena_bytes, 4 * scratch_words(front_end))
 
 
 def stream_sources(
     front_end: FrontEnd, firmware: Firmware, labels: Sequence[str], decisions: DecisionSettings
 ) -> Mapping[str, str]:
-    """File name → text: `NAME_stream.{h,c}`, `NAME_decisions.{h,c}` and the settings of both.
+    """File name → text: `NAME_stream.{h,c}`, `NAME_history.{h,c}`, `NAME_decisions.{h,c}` and the settings of all.
 
     They need the sources of `generate` and `features_sources` beside them. Raises `ModelError` for a network whose
     output is not one probability a label, and where no label is a keyword.
@@ -29,7 +64,16 @@ def stream_sources(
     _check(firmware, labels)
     folder = resources.files("rena_kws.firmware.stream")
     name = firmware.name
-    shared = {renamed(file, name): _filled_in((folder / file).read_text("utf-8"), name) for file in _TEMPLATES}
+    kept = "peaks"
+    if front_end.loudness == "none":
+        kept = "rows" if evaluation_of(front_end, firmware, decisions)[0] == "incremental" else "frames"
+    templates = {file: file for file in _TEMPLATES} | {
+        f"kws_history.{end}": f"kws_history_{kept}.{end}" for end in "hc"
+    }
+    shared = {
+        renamed(file, name): _filled_in((folder / template).read_text("utf-8"), name)
+        for file, template in templates.items()
+    }
     return {**shared, f"{name}_stream_settings.h": _settings(front_end, name, labels, decisions)}
 
 
@@ -62,7 +106,7 @@ def _settings(front_end: FrontEnd, name: str, labels: Sequence[str], decisions: 
 #ifndef {upper}_STREAM_SETTINGS_H
 #define {upper}_STREAM_SETTINGS_H
 
-/* The network runs once in so many hops: every {period_ms} ms. */
+/* There is a result once in so many hops: every {period_ms} ms. */
 #define {upper}_HOPS_A_RESULT {decisions.hops_a_result}
 
 /* Results that a decision takes the mean of. */

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from rena_kws.firmware.by_rows import MAX_STAGES, chains, fuse
 from rena_kws.firmware.cost_by_rows import extra_cycles, network_cycles
+from rena_kws.firmware.fold_padding import fold_padding
 from rena_kws.firmware.graph import Graph, Op
 from rena_kws.firmware.lower import lowerings
 from rena_kws.firmware.memory_plan import SHAPE_ONLY, MemoryPlan, plan_calls
@@ -68,6 +69,7 @@ def program(graph: Graph, optimize: Optimize = DEFAULT_OPTIMIZE) -> Program:
 
 
 def _unfused(graph: Graph, optimize: Optimize) -> list[Program]:
+    graph = fold_padding(graph)
     members = {op.index: (op,) for op in graph.ops}
     return [Program(graph, calls, members, folded_shift) for calls, folded_shift in lowerings(graph, optimize)]
 

@@ -1,10 +1,11 @@
-"""A kernel or a pooling window over an image, placed as TensorFlow defines it."""
+"""A kernel or pooling window over an image: placed as TensorFlow does, or with padding that was folded into it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rena_kws.firmware.fold_padding import EXPLICIT
 from rena_kws.firmware.graph import Tensor
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Window:
 
 
 def window_over(op: Operands, size: tuple[int, int], dilation: tuple[int, int], x: Tensor, out: Tensor) -> Window:
-    """The window's placement as TensorFlow defines SAME and VALID; checks the output's height and width."""
+    """The window's placement as TensorFlow defines SAME and VALID, and as `fold_padding` leaves it; checks the output's
+    height and width."""
     padding = op.op.options.get("padding")
     image, result = op.nhwc(x)[1:3], op.nhwc(out)[1:3]
     stride = op.option("strideH"), op.option("strideW")
@@ -70,8 +72,10 @@ def window_over(op: Operands, size: tuple[int, int], dilation: tuple[int, int], 
     if padding == "SAME":
         expected = tuple(-(-image[i] // stride[i]) for i in (0, 1))
         pad = tuple(max(0, (expected[i] - 1) * stride[i] + reach[i] - image[i]) // 2 for i in (0, 1))
-    elif padding == "VALID":
-        expected, pad = tuple((image[i] - reach[i]) // stride[i] + 1 for i in (0, 1)), (0, 0)
+    elif padding in ("VALID", EXPLICIT):
+        left, right = (int(op.op.options.get(name, 0)) for name in ("padLeft", "padRight"))
+        padded = image[0], image[1] + left + right
+        expected, pad = tuple((padded[i] - reach[i]) // stride[i] + 1 for i in (0, 1)), (0, left)
     else:
         raise op.error(f"padding {padding}; supported are SAME and VALID")
     if expected != result:

@@ -1,11 +1,15 @@
 """Clips → features, many at a time, in plain numpy.
 
-    audio ─ divide by maximum ─ frames × Hann ─ |FFT| ─ mel filters ─ ln(x + floor) ┬─► log_mel
+    audio ─ divide by maximum* ─ frames × Hann ─ |FFT| ─ mel filters ─ ln(x + floor) ┬─► log_mel
                                                                                     └─ DCT-II / √(2·bands) ─► mfcc
 
 This is MLPerf Tiny's keyword-spotting front end (mlcommons/tiny, get_dataset.py; formulas of tf.signal; recalled), and
 the tests hold it against tf.signal and librosa. Two details differ from what most libraries do by default: the
 spectrum is the magnitude, not the power, and the mel triangles are straight on the mel axis, not on the Hz axis.
+
+* Where `FrontEnd.loudness` is "none" a clip is taken as loud as it is.
+
+TensorFlow Lite Micro's front end is another one: `micro_frontend.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.errors import DatasetError
+from rena_kws.frontend import micro_frontend
 from rena_kws.frontend.settings import FrontEnd
 
 _BATCH = 16  # Clips at a time: their frames (16 · 49 · 480 floats) stay in the processor's cache.
@@ -27,11 +32,14 @@ FloatArray = NDArray[np.float32]
 def compute(settings: FrontEnd, audio: NDArray[Any]) -> FloatArray:
     """The features of `audio`, float of shape (n, settings.clip_samples) → float32 (n, *settings.shape).
 
-    A clip's loudness does not matter: it is divided by its maximum first. A clip without a positive sample (silence)
-    is left as it is, so every band of it is ln(log_floor).
+    With the loudness "clip_peak" a clip is divided by its maximum first. One without a positive sample (silence) is
+    left as it is, so every band of it is ln(log_floor). With "none" every clip is left as it is: full scale is 1.
+    Raises `UnavailableError` for the micro frontend where that is not installed.
     """
     if audio.ndim != 2 or audio.shape[1] != settings.clip_samples:
         raise DatasetError(f"audio must have the shape (clips, {settings.clip_samples}), not {audio.shape}")
+    if settings.kind == "micro_frontend":
+        return micro_frontend.compute(settings, audio)
     out = np.empty((len(audio), *settings.shape), np.float32)
     for start in range(0, len(audio), _BATCH):
         out[start : start + _BATCH, :, :, 0] = _compute_batch(settings, audio[start : start + _BATCH])
@@ -39,7 +47,7 @@ def compute(settings: FrontEnd, audio: NDArray[Any]) -> FloatArray:
 
 
 def _compute_batch(settings: FrontEnd, audio: NDArray[Any]) -> FloatArray:
-    peak = audio.max(axis=1, keepdims=True)
+    peak = audio.max(axis=1, keepdims=True) if settings.loudness == "clip_peak" else np.zeros((len(audio), 1))
     scaled = (audio / np.where(peak > 0, peak, 1)).astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(scaled, settings.window_samples, axis=1)
     frames = frames[:, :: settings.hop_samples] * hann_window(settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from rena_kws.artifacts import ConvertedModel, Firmware
 from rena_kws.decisions import DecisionSettings
@@ -12,7 +12,7 @@ from rena_kws.errors import DatasetError, ModelError
 from rena_kws.export.manifest import Manifest
 from rena_kws.firmware.emit import generate
 from rena_kws.firmware.emit_features import features_sources
-from rena_kws.firmware.emit_stream import stream_sources
+from rena_kws.firmware.emit_stream import StreamEvaluation, evaluation_of, new_rows_of, stream_sources
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 from rena_kws.frontend.settings import FrontEnd
 from rena_kws.streaming.host_stream import HostStream
@@ -20,12 +20,26 @@ from rena_kws.streaming.host_stream import HostStream
 
 @dataclass(frozen=True)
 class StreamBundle:
-    """Everything that `sources` depend on."""
+    """Everything that `sources` depend on. `whole`: each result is a run of the whole network, even where it could be
+    computed of new rows."""
 
-    firmware: Firmware
+    model: ConvertedModel
     front_end: FrontEnd
     labels: tuple[str, ...]
     decisions: DecisionSettings
+    name: str = "kws"
+    optimize: Optimize = DEFAULT_OPTIMIZE
+    whole: bool = False
+
+    @cached_property
+    def firmware(self) -> Firmware:
+        """Raises `ModelError`."""
+        new_rows = None if self.whole else new_rows_of(self.front_end, self.decisions)
+        return _generated(self.model, self.name, self.optimize, new_rows)
+
+    @property
+    def evaluation(self) -> StreamEvaluation:
+        return evaluation_of(self.front_end, self.firmware, self.decisions)[0]
 
     @cached_property
     def sources(self) -> Mapping[str, str]:
@@ -52,8 +66,16 @@ class StreamBundle:
         return HostStream(self.sources, self.firmware.name)
 
 
+_generated = lru_cache(maxsize=4)(generate)
+"""Bundles that differ in decisions alone share it."""
+
+
 def stream_bundle(
-    model: ConvertedModel, manifest: Manifest | None, name: str = "kws", optimize: Optimize = DEFAULT_OPTIMIZE
+    model: ConvertedModel,
+    manifest: Manifest | None,
+    name: str = "kws",
+    optimize: Optimize = DEFAULT_OPTIMIZE,
+    whole: bool = False,
 ) -> StreamBundle:
     """Raises `ModelError` where the model's manifest is missing or does not say what a stream needs."""
     if manifest is None or not manifest.front_end or not manifest.labels:
@@ -68,4 +90,6 @@ def stream_bundle(
     except DatasetError as error:
         raise ModelError(f"the manifest's front end cannot be used: {error}") from None
     decisions = DecisionSettings.from_json(manifest.decisions)
-    return StreamBundle(generate(model, name, optimize), front_end, manifest.labels, decisions)
+    bundle = StreamBundle(model, front_end, manifest.labels, decisions, name, optimize, whole)
+    _ = bundle.firmware  # a model that cannot be C is refused here
+    return bundle

@@ -40,7 +40,7 @@ size_t host_scores(kws_stream *stream, const int16_t *samples, size_t n, int8_t 
     size_t next = KWS_CLIP_SAMPLES;
     while (n >= next) {
         kws_stream_push(stream, samples, next);
-        memcpy(scores + results * KWS_CLASSES, kws_output(stream->arena), KWS_CLASSES);
+        memcpy(scores + results * KWS_CLASSES, stream->scores, KWS_CLASSES);
         results++;
         samples += next;
         n -= next;

@@ -12,7 +12,6 @@ from rena_kws.artifacts import ConvertedModel
 from rena_kws.decisions import DecisionSettings
 from rena_kws.devices.description import Device
 from rena_kws.errors import LimitError
-from rena_kws.firmware.emit import generate
 from rena_kws.frontend.settings import FrontEnd
 from rena_kws.streaming.bundle import StreamBundle
 
@@ -28,7 +27,7 @@ def stream_resources(
 
     if device.profiler != "cortex_m":
         raise LimitError(f"limits on streams need an emulated Cortex-M, which {device.name} is not")
-    bundle = StreamBundle(generate(model, "kws"), front_end, tuple(labels), DecisionSettings())
+    bundle = StreamBundle(model, front_end, tuple(labels), DecisionSettings())
     spent = profile_stream(bundle.sources, bundle.firmware, bundle.front_end, bundle.decisions, device)
     return {
         "stream_load_percent": 100 * spent.load,

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "kws_dsp.h"
+
 /* Rows of a stage's output: [first, end) lie in its buffer, those before `first` are no longer needed. */
 typedef struct {
     int32_t first;
@@ -26,7 +28,32 @@ static int32_t rows_read(const kws_window *window, int32_t outputs)
     return end < window->input_height ? end : window->input_height;
 }
 
-/* Leaves out the rows before `first`. memcpy by pieces, since what is moved may lie over its destination. */
+void kws_rows_move(int8_t *to, int32_t step, int32_t bytes)
+{
+#if KWS_DSP
+    /* The memcpy of many a toolchain moves byte by byte. What is read lies behind what was written, however near. */
+    for (; bytes >= 16; bytes -= 16, to += 16) {
+        const int8_t *const from = to + step;
+        const uint32_t a = kws_load_four(from), b = kws_load_four(from + 4);
+        const uint32_t c = kws_load_four(from + 8), d = kws_load_four(from + 12);
+        kws_store_four(to, a);
+        kws_store_four(to + 4, b);
+        kws_store_four(to + 8, c);
+        kws_store_four(to + 12, d);
+    }
+    while (bytes-- > 0) {
+        *to = to[step];
+        to++;
+    }
+#else
+    /* By pieces, since what is moved may lie over its destination. */
+    for (; bytes > 0; bytes -= step, to += step) {
+        memcpy(to, to + step, (size_t)(bytes < step ? bytes : step));
+    }
+#endif
+}
+
+/* Leaves out the rows before `first`. */
 static void drop_rows(rows *held, int32_t first, int8_t *buffer, int32_t row_bytes)
 {
     const int32_t dropped = (first < held->end ? first : held->end) - held->first;
@@ -34,10 +61,7 @@ static void drop_rows(rows *held, int32_t first, int8_t *buffer, int32_t row_byt
         return;
     }
     held->first += dropped;
-    const int32_t step = dropped * row_bytes;
-    for (int32_t left = (held->end - held->first) * row_bytes; left > 0; left -= step, buffer += step) {
-        memcpy(buffer, buffer + step, (size_t)(left < step ? left : step));
-    }
+    kws_rows_move(buffer, dropped * row_bytes, (held->end - held->first) * row_bytes);
 }
 
 /* Rows [first, end) of the stage's output. `input` holds the rows of its image from `input_first` on. */

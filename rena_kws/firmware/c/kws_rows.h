@@ -34,4 +34,7 @@ typedef struct {
 /* input and output: whole images. They may overlap where no band is written over rows that are still read. */
 void kws_rows(const kws_rows_params *params, int8_t *arena, const int8_t *input, int8_t *output, int8_t *scratch);
 
+/* Moves bytes to the front of a buffer, from `step` > 0 bytes behind it. */
+void kws_rows_move(int8_t *to, int32_t step, int32_t bytes);
+
 #endif

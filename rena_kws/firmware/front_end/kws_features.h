@@ -3,7 +3,8 @@
  * Sound to features in single precision: window, spectrum, mel bands, logarithm, and for MFCC a cosine transform, one frame at a time.
  *
  * A frame is computed in two steps. Its bands depend on its own samples alone; its features on the loudest sample of a
- * whole clip too. So a stream keeps bands, and makes features of them for each clip that it looks at.
+ * whole clip too, where clips are divided by it. So such a stream keeps bands, and makes features of them for each clip
+ * that it looks at.
  *
  * A band is kept as 16 bits, 6 of exponent and 10 of mantissa: 0 is nothing, c is (1024 + c % 1024) * 2^(c / 1024 - 41),
  * in units of a sample. Rounding moves a logarithm by less than 0.0005.
