@@ -113,10 +113,15 @@ def test_gates_beyond_32_bits_are_refused() -> None:
 
 
 def test_biases_beside_tiny_weights_are_not_clipped() -> None:
-    tiny, bias = np.full((1, 3), 1e-12, np.float32), np.array([[0.5, -0.5, 2.0], [0.0, 0.0, 0.0]], np.float32)
+    tiny, bias = np.full((1, 3), 1e-12, np.float32), np.array([[0.5, -0.5, 2.0], [0.3, 0.0, -7.0]], np.float32)
     constants = quantize_gru(tiny, np.zeros((1, 3), np.float32), bias, 0.01)
     kept = constants.bias[:, 0] * np.array(constants.kernel_scales) * 0.01
     np.testing.assert_allclose(kept, bias[0], rtol=1e-6)
+    of_state = constants.recurrent_bias[:, 0] * np.array(constants.recurrent_scales) * STATE_SCALE
+    np.testing.assert_allclose(of_state, bias[1], rtol=1e-6)
+    state = run_gru(integer_gru(constants, 0.01, 3), np.zeros((1, 1, 1), np.int8))[0, 0, 0] * STATE_SCALE
+    update, reset = 1 / (1 + np.exp(-0.8)), 1 / (1 + np.exp(0.5))
+    assert abs(state - (1 - update) * np.tanh(2 - 7 * reset)) < 0.01
 
 
 def run_kernel(library: ctypes.CDLL, gru: QuantizedGru, x: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -139,13 +139,14 @@ def _quantize_gates(
 ) -> tuple[NDArray[np.int8], tuple[float, ...], NDArray[np.int32]]:
     """Weights in -127 … 127, one scale for each gate, and its biases [3, units].
 
-    A gate of zeros has scale 1, and one whose weights are next to nothing a scale at which its biases fit.
+    One whose weights are nothing, or next to it, has a scale at which its biases fit.
     """
     gates = weights.astype(np.float64).reshape(len(weights), GATES, -1).transpose(1, 2, 0)
     largest = np.abs(gates).max(axis=(1, 2))
     least = np.abs(bias).max(axis=1) / (read_scale * (_BIAS_LIMIT - 1))
+    scales = np.maximum(largest / 127, least)
     # In single precision, as the file has them.
-    scales = np.where(largest > 0, np.maximum(largest / 127, least), 1.0).astype(np.float32).astype(np.float64)
+    scales = np.where(scales > 0, scales, 1.0).astype(np.float32).astype(np.float64)
     integers = np.clip(np.rint(gates / scales[:, None, None]), -127, 127).astype(np.int8)
     biases = np.rint(bias / (scales[:, None] * read_scale))
     return integers, tuple(scales.tolist()), np.clip(biases, -_BIAS_LIMIT, _BIAS_LIMIT).astype(np.int32)
