@@ -28,7 +28,7 @@ from rena_kws.convert.tflite import FloatTfliteConverter, Int8TfliteConverter
 from rena_kws.datasets.base import open_dataset
 from rena_kws.datasets.features import Features, load_features
 from rena_kws.devices import catalogue
-from rena_kws.errors import ModelError
+from rena_kws.errors import CandidateError, ModelError
 from rena_kws.firmware.emit import generate
 from rena_kws.firmware.graph import GRU, read_graph
 from rena_kws.firmware.gru_reference import STATE_SCALE
@@ -103,6 +103,15 @@ def test_a_chip_computes_the_reference(model: ConvertedModel, device: str) -> No
     assert apart <= (2 if any(op.name == "ADD" for op in read_graph(model).ops) else 0)  # LiteRT rounds those once
     (gru,) = (layer for layer in measurement.layers if layer.op == GRU)
     assert gru.cycles and gru.macs and gru.name.endswith("_gru")
+
+
+def test_weights_that_no_chip_multiplies_are_the_candidates_failure() -> None:
+    built = network(ALONE)
+    gru = built.keras_model.get_layer("l1_gru")
+    gru.set_weights([1e9 * weight for weight in gru.get_weights()])
+    with pytest.raises(CandidateError, match="these reach") as caught:
+        Int8TfliteConverter().convert(built, CLIPS)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture(scope="module")

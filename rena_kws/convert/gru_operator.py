@@ -76,7 +76,10 @@ def split(model: ConvertedModel) -> GruModel | None:
     if model.format != "tflite" or GRU not in custom_operators(model):
         return None
     graph = read_graph(model)
-    (position, *others) = [op.index for op in graph.ops if op.name == GRU]
+    positions = [op.index for op in graph.ops if op.name == GRU]
+    if not positions:
+        return None
+    position, *others = positions
     gru, after = graph.ops[position], graph.ops[position + 1 :]
     computed = {tensor.index for tensor in graph.tensors if tensor.data is not None} | {-1, gru.outputs[0]}
     computed |= {index for op in after for index in op.outputs}

@@ -61,12 +61,12 @@ def _with_gru(model: Any, gru: Any, calibration: NDArray[np.float32], states: ND
     rows = graph.tensors[graph.outputs[0]]
     kernel, recurrent, bias = gru.get_weights()
     constants = quantize_gru(kernel, recurrent, bias, rows.scale)
+    back = _int8(keras.Model(gru.output, model.output), _over_whole_range(states))
     try:
-        integer_gru(constants, rows.scale, rows.zero_point)
+        integer_gru(constants, rows.scale, rows.zero_point)  # Whether these weights fit
+        return join(front, constants, back, gru.name)
     except ModelError as error:
         raise CandidateError(str(error)) from None
-    back = _int8(keras.Model(gru.output, model.output), _over_whole_range(states))
-    return join(front, constants, back, gru.name)
 
 
 def _over_whole_range(states: NDArray[np.float32]) -> NDArray[np.float32]:
