@@ -64,7 +64,7 @@ def _wander(settings: Augmentation, audio: FloatArray, rng: np.random.Generator)
     knot_samples = settings.gain_knot_ms * SAMPLE_RATE_HZ / 1000
     knots = int(samples / knot_samples) + 3
     strengths_db = rng.uniform(0, settings.gain_db, size=(n, 1))
-    gains_db = np.multiply(rng.normal(size=(n, knots)), strengths_db)
+    gains_db: FloatArray = (strengths_db * rng.normal(size=(n, knots))).astype(np.float32)
     offsets = rng.random(n)
     at = np.arange(samples) / knot_samples
     out = np.empty_like(audio)
