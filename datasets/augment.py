@@ -65,7 +65,7 @@ def _wander(settings: Augmentation, audio: FloatArray, rng: np.random.Generator)
     knots = int(samples / knot_samples) + 3
     strengths_db = rng.uniform(0, settings.gain_db, size=(n, 1))
     gains_db: FloatArray = (strengths_db * rng.normal(size=(n, knots))).astype(np.float32)
-    offsets = rng.random(n)
+    offsets = rng.random(size=(n,))
     at = np.arange(samples) / knot_samples
     out = np.empty_like(audio)
     for row in range(n):
