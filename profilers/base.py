@@ -13,6 +13,7 @@ from rena_kws import registry
 from rena_kws.artifacts import ConvertedModel, Measurement
 from rena_kws.devices.description import Device
 from rena_kws.errors import ModelError, UnavailableError
+from rena_kws.spec.architecture import TFLITE_KINDS
 
 if TYPE_CHECKING:
     from rena_kws.firmware.toolchain import Optimize
@@ -35,6 +36,11 @@ class Profiler(ABC):
         out on the device, `DeviceError` for a device that misbehaves, `UnavailableError` as `unavailable` says.
         """
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of layers that its devices run: a search for one proposes no others."""
+        return TFLITE_KINDS
+
     def optimized_for(self, goal: Optimize) -> Profiler:
         """This profiler, compiling for `goal`. Raises `UnavailableError` where it compiles nothing."""
         raise UnavailableError(f"nothing is compiled for this device, so nothing for {goal}; leave --optimize out")
@@ -50,6 +56,17 @@ def _instance(name: str) -> Profiler:
     profiler = registry.load("profilers", name)()
     assert isinstance(profiler, Profiler)
     return profiler
+
+
+def refuse_custom_operators(model: ConvertedModel, runtime: str) -> None:
+    """Raise `ModelError` for a model with operators that `runtime`, a name for people, does not know."""
+    from rena_kws.firmware.graph import custom_operators
+
+    if names := custom_operators(model):
+        operators = ", ".join(name.removeprefix("CUSTOM ") for name in names)
+        raise ModelError(
+            f"{model.name} has the operator {operators}, which {runtime} does not know; a Cortex-M runs KWS_GRU"
+        )
 
 
 def energy_uj(device: Device, latency_ms: float) -> float | None:

@@ -30,7 +30,7 @@ from rena_kws.reward.limit_filter import LimitFilter
 from rena_kws.run_folder import RunFolder
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.search_space import SearchSpace
-from rena_kws.starting_point import refuse_impossible_limits, starting_network
+from rena_kws.starting_point import refuse_impossible_limits, search_space, starting_network
 from rena_kws.store import Store, Trial
 from rena_kws.train.settings import TrainSettings
 from rena_kws.workers import WorkerPool
@@ -178,7 +178,7 @@ class _Search:
         self.pool, self.clock, self.watch = pool, clock, watch
         # ESPHome runs its networks frame by frame.
         streams = settings.streaming or settings.front_end.kind == "micro_frontend"
-        self.space = SearchSpace.streaming() if streams else SearchSpace()
+        self.space = SearchSpace.streaming() if streams else search_space(task)
         self.may_fit = LimitFilter(() if settings.soft else settings.limits)
         self.halving = Halving()
         self.trials: list[Trial] = []

@@ -1,4 +1,4 @@
-"""Before the search: refuse limits that no network can meet, and choose the network to begin with.
+"""Before the search: what networks there are, limits that none of them can meet, and the network to begin with.
 
 Edits are small, and a search has time for a few dozen networks: where it begins matters. It is the largest of a ladder
 of DS-CNNs that keeps the hard limits on the device, as measured before any training.
@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rena_kws.devices import catalogue
 from rena_kws.errors import CandidateError, DoesNotFitError, LimitError
 from rena_kws.pipeline import Outcome, Task
+from rena_kws.profilers.base import profiler_for
 from rena_kws.reward import over_limits
-from rena_kws.spec.architecture import Architecture
+from rena_kws.spec.architecture import KINDS, Architecture
 from rena_kws.spec.search_space import SearchSpace, ladder, smallest
 
 Measure = Callable[[Architecture], Outcome]
 """What a network costs on the device, untrained."""
+
+
+def search_space(task: Task) -> SearchSpace:
+    """The networks that every device runs which the task names."""
+    devices = {task.device} | {limit.device for limit in task.limits if limit.device}
+    known = [profiler_for(catalogue.get(name)).kinds for name in devices]
+    return SearchSpace(kinds=tuple(kind for kind in KINDS if all(kind in runs for runs in known)))
 
 
 def refuse_impossible_limits(space: SearchSpace, classes: int, task: Task, measure: Measure) -> None:

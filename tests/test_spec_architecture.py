@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rena_kws.controller.decisions import UniformChooser, decide
 from rena_kws.errors import InvalidArchitectureError, ModelError
-from rena_kws.spec.architecture import HYPERPARAMETERS, Architecture, Layer
+from rena_kws.spec.architecture import HYPERPARAMETERS, KINDS, Architecture, Layer
 from rena_kws.spec.cost_graph import cost
 from rena_kws.spec.edits import Insert, Remove, Scale, apply, edit_from_json
 from rena_kws.spec.search_space import SearchSpace, seed_architecture, smallest
@@ -23,6 +23,8 @@ SPACE = SearchSpace()
 STREAMING = SearchSpace.streaming()
 SEED = seed_architecture(12)
 SMALLEST = smallest(SPACE, 12)
+EVERY_KIND = replace(SPACE, kinds=KINDS)
+GRU = Layer("gru", (0,), channels=8)
 CONV = Layer("conv2d", (0,), kernel_h=3, kernel_w=3, channels=8)
 
 
@@ -31,18 +33,22 @@ def add(*sources: int) -> Layer:
 
 
 @settings(max_examples=150, deadline=None)
-@given(seed=st.integers(0, 2**32), shape=st.sampled_from([(49, 10, 1), (49, 40, 1), (98, 16, 1), (1, 1, 1)]))
-def test_random_edits_always_give_valid_networks(seed: int, shape: tuple[int, int, int]) -> None:
+@given(
+    seed=st.integers(0, 2**32),
+    shape=st.sampled_from([(49, 10, 1), (49, 40, 1), (98, 16, 1), (1, 1, 1)]),
+    space=st.sampled_from([SPACE, EVERY_KIND]),
+)
+def test_random_edits_always_give_valid_networks(seed: int, shape: tuple[int, int, int], space: SearchSpace) -> None:
     """Twenty edits in a row, so some 3,000 networks: each constructs, survives JSON and has a cost."""
     chooser = UniformChooser(np.random.default_rng(seed))
     architecture = seed_architecture(12, shape)
     for _ in range(20):
-        edit = decide(architecture, SPACE, chooser)
+        edit = decide(architecture, space, chooser)
         assert edit_from_json(json.loads(json.dumps(edit.as_json()))) == edit
-        edited = apply(architecture, edit, SPACE)
+        edited = apply(architecture, edit, space)
         assert edited != architecture
         architecture = edited
-        assert SPACE.min_layers <= len(architecture.layers) <= SPACE.max_layers
+        assert space.min_layers <= len(architecture.layers) <= space.max_layers
         again = Architecture.from_json(json.loads(json.dumps(architecture.as_json())))
         assert (again, again.id, hash(again)) == (architecture, architecture.id, hash(architecture))
         assert cost(architecture).activation_ram_bytes >= np.prod(shape)
@@ -102,16 +108,37 @@ def test_spec_needs_no_tensorflow() -> None:
         ((replace(CONV, channels=0),), "positive"),
         ((replace(CONV, dilation=2),), "has no dilation"),
         ((replace(CONV, kind="ds_conv2d", stride=(2, 1)),), "equal on both axes"),
-        ((replace(CONV, kind="gru"),), "kind is one of"),
+        ((replace(CONV, kind="lstm"),), "kind is one of"),
         ((CONV, replace(CONV, sources=(0,))), "must be read"),
         ((CONV, add(0, 1)), "latest first"),
         ((Layer("dense", (0,), channels=8), replace(CONV, sources=(1,))), "follow a dense"),
+        ((GRU, replace(CONV, sources=(1,))), "follow a dense or gru"),
+        ((GRU, replace(GRU, sources=(1,))), "follow a dense or gru"),
+        ((replace(GRU, kernel_h=3),), "gru has no kernel_h"),
         ((replace(CONV, stride=(5, 1)), replace(CONV, stride=(3, 1)), add(2, 1)), "whole strides"),
     ],
 )
 def test_what_is_no_network_is_refused_with_the_rule(layers: tuple[Layer, ...], rule: str) -> None:
     with pytest.raises(InvalidArchitectureError, match=rule):
         Architecture(12, layers)
+
+
+def test_a_gru_gives_one_state_for_dense_layers() -> None:
+    network = Architecture(12, (CONV, replace(GRU, sources=(1,)), Layer("dense", (2,), channels=16)))
+    assert network.shapes[2:] == ((1, 1, 8), (1, 1, 16))
+    assert network.is_flat(2)
+    assert Architecture.from_json(network.as_json()) == network
+    space = EVERY_KIND
+    with pytest.raises(InvalidArchitectureError, match="follow a dense or gru"):
+        apply(network, Insert(replace(GRU, sources=(2,), channels=16)), space)
+    wider = apply(network, Scale(2, "channels", 64), space)
+    assert apply(wider, Remove(2), space).layers == (CONV, Layer("dense", (1,), channels=16))
+
+
+def test_only_a_space_that_names_it_has_a_gru() -> None:
+    assert "gru" not in SPACE.kinds and "gru" not in SearchSpace.streaming().kinds
+    with pytest.raises(InvalidArchitectureError, match="without padding in time has"):
+        Architecture(12, (GRU,), time_padding="valid")
 
 
 @pytest.mark.parametrize(

@@ -43,3 +43,10 @@ def test_flattening_is_free() -> None:
     assert [op.op for op in figures.ops] == ["dense", "dense"]
     assert figures.macs == 48 * 16 + 16 * 2
     assert figures.activation_ram_bytes == 48 + 16
+
+
+def test_a_gru_multiplies_each_row_and_each_state() -> None:
+    figures = cost(Architecture(2, (Layer("gru", (0,), channels=16),), (8, 6, 3)))
+    assert [op.op for op in figures.ops] == ["gru", "dense"]
+    assert figures.macs == 8 * (18 + 16) * 48 + 16 * 2
+    assert figures.params == (18 + 16 + 2) * 48 + 16 * 2 + 2

@@ -8,10 +8,10 @@ from rena_kws.artifacts import Evaluation
 from rena_kws.errors import CandidateError, LimitError
 from rena_kws.pipeline import Outcome, Task
 from rena_kws.reward import parse_limit
-from rena_kws.spec.architecture import Architecture
+from rena_kws.spec.architecture import KINDS, TFLITE_KINDS, Architecture
 from rena_kws.spec.cost_graph import cost
 from rena_kws.spec.search_space import SearchSpace, ladder
-from rena_kws.starting_point import refuse_impossible_limits, starting_network
+from rena_kws.starting_point import refuse_impossible_limits, search_space, starting_network
 
 CLASSES = 12
 SPACE = SearchSpace()
@@ -37,6 +37,12 @@ def test_the_ladder_goes_down() -> None:
     for rung in RUNGS:
         for layer in rung.layers:
             SearchSpace().check(layer)
+
+
+def test_the_space_is_what_every_device_runs() -> None:
+    assert search_space(task()).kinds == KINDS
+    assert search_space(task("ram_bytes=5000")).kinds == KINDS
+    assert search_space(task("cpu:latency_ms=5")).kinds == TFLITE_KINDS
 
 
 @pytest.mark.parametrize("index", range(len(RUNGS)))

@@ -27,6 +27,7 @@ from rena_kws.profilers.cortex_m.emulator import Emulator, check
 from rena_kws.profilers.cortex_m.image import Function, Image, read_image
 from rena_kws.profilers.cortex_m.records import Counters
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
+from rena_kws.spec.architecture import KINDS
 
 
 @dataclass(eq=False)
@@ -48,6 +49,10 @@ class CortexMProfiler(Profiler):
         if missing:
             return f"the emulated Cortex-M needs packages that are missing: pip install {' '.join(missing)}"
         return self.toolchain.unavailable()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return KINDS
 
     def optimized_for(self, goal: Optimize) -> CortexMProfiler:
         return replace(self, optimize=goal)

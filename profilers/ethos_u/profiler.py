@@ -23,7 +23,7 @@ from rena_kws.artifacts import ConvertedModel, Measurement
 from rena_kws.devices.description import Device
 from rena_kws.errors import CandidateError, ModelError, UnavailableError
 from rena_kws.firmware.graph import read_graph
-from rena_kws.profilers.base import Profiler, batch_of
+from rena_kws.profilers.base import Profiler, batch_of, refuse_custom_operators
 
 _TIMEOUT_S = 300
 _KIB = 1024
@@ -41,6 +41,7 @@ class EthosUProfiler(Profiler):
             raise UnavailableError(reason)
         if model.format != "tflite":
             raise ModelError(f"an Ethos-U runs int8 .tflite models: got a model in format {model.format}")
+        refuse_custom_operators(model, "an Ethos-U")
         graph = read_graph(model)
         source = graph.tensors[graph.inputs[0]]
         batch_of(inputs, source.shape, source.dtype)  # nothing is run, but a wrong input is wrong here too

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rena_kws.artifacts import ConvertedModel, Measurement
 from rena_kws.devices.description import Device
 from rena_kws.errors import ModelError, UnavailableError
-from rena_kws.profilers.base import Profiler
+from rena_kws.profilers.base import Profiler, refuse_custom_operators
 from rena_kws.profilers.timing import measure_apart
 
 _SESSION = "rena_kws.profilers.gpu.session"
@@ -39,4 +39,5 @@ class GpuProfiler(Profiler):
         # The flatbuffer's own mark; LiteRT may crash where it expects one and gets something else.
         if not model.data or (model.format == "tflite" and model.data[4:8] != b"TFL3"):
             raise ModelError(f"{model.name} is no .{model.format} file: {len(model.data)} bytes without its mark")
+        refuse_custom_operators(model, "LiteRT")
         return measure_apart(_SESSION, model, device, inputs, self.timeout_s)

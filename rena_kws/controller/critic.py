@@ -36,7 +36,9 @@ class Critic:
     def __init__(self, reference: Sequence[Architecture]) -> None:
         described = np.array([describe(architecture) for architecture in reference])
         self._centre = described.mean(axis=0)
-        self._spread = np.maximum(described.std(axis=0), 1e-3) * described.shape[1] ** 0.5
+        deviation = described.std(axis=0)
+        # What is the same in all networks, as the count of a kind that the space lacks, is no feature.
+        self._spread = np.maximum(deviation, 1e-3) * float(max(1, int(np.count_nonzero(deviation)))) ** 0.5
         self._x: list[Array] = []
         self._rewards: list[float] = []
         self._fit: _Fit | None = None

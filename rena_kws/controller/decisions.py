@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rena_kws.errors import InvalidArchitectureError
-from rena_kws.spec.architecture import HYPERPARAMETERS, KINDS, Architecture, Layer
+from rena_kws.spec.architecture import FLAT, HYPERPARAMETERS, Architecture, Layer
 from rena_kws.spec.edits import Edit, Insert, Remove, Scale, apply
 from rena_kws.spec.search_space import SearchSpace
 
@@ -48,7 +48,7 @@ class UniformChooser:
 
 def heads(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
     """Head → what its choices mean. The heads that point at tensors ("behind", "skip", "layer") have no fixed list."""
-    return {"action": ACTIONS, "kind": KINDS, "name": NAMES, **space.vocabulary}
+    return {"action": ACTIONS, "kind": space.kinds, "name": NAMES, **space.vocabulary}
 
 
 POINTERS = ("behind", "skip", "layer")
@@ -81,7 +81,7 @@ def decide(architecture: Architecture, space: SearchSpace, chooser: Chooser) -> 
 def _decide_insert(architecture: Architecture, space: SearchSpace, chooser: Chooser, insertable: Mask) -> Insert:
     behind = chooser.point("behind", insertable)
     kinds = _insertable(architecture, space, behind)
-    kind = KINDS[chooser.pick("kind", [kind in kinds for kind in KINDS])]
+    kind = space.kinds[chooser.pick("kind", [kind in kinds for kind in space.kinds])]
     sources: tuple[int, ...] = (behind,)
     if kind == "add":
         sources += (chooser.point("skip", [tensor < behind for tensor in range(len(architecture.layers) + 1)]),)
@@ -95,14 +95,14 @@ def _pick_value(space: SearchSpace, chooser: Chooser, name: str, options: Sequen
 
 
 def _insertable(architecture: Architecture, space: SearchSpace, behind: int) -> set[str]:
-    """The kinds that can stand behind a tensor: behind a flat one only dense, before anything else no dense."""
+    """The kinds that can stand behind a tensor: behind a flat one only dense, before anything else nothing flat."""
     kinds = set(space.kinds)
     if architecture.is_flat(behind):
         return kinds & {"dense"}
     if behind == 0:
         kinds.discard("add")
     if any(architecture.layers[number - 1].kind != "dense" for number in architecture.readers(behind)):
-        kinds.discard("dense")
+        kinds.difference_update(FLAT)
     return kinds
 
 

@@ -25,7 +25,7 @@ from rena_kws.controller.neural import (
     masked_softmax,
     policy_gradient,
 )
-from rena_kws.spec.architecture import HYPERPARAMETERS, KINDS, Architecture
+from rena_kws.spec.architecture import HYPERPARAMETERS, Architecture
 from rena_kws.spec.search_space import SearchSpace
 
 EMBEDDING = 16
@@ -59,7 +59,7 @@ class Policy:
             deviation = shape[0] ** -0.5 if scale is None else scale
             self.parameters[name] = rng.normal(0, 1, shape) * deviation
 
-        make("embed_kind", len(KINDS) + 1, EMBEDDING, scale=0.5)  # the last row stands for the input
+        make("embed_kind", len(space.kinds) + 1, EMBEDDING, scale=0.5)  # the last row stands for the input
         make("embed_skip", SKIP_DISTANCES + 1, EMBEDDING, scale=0.5)
         for name, values in space.vocabulary.items():
             make(f"embed_{name}", len(values), EMBEDDING, scale=0.5)
@@ -79,10 +79,12 @@ class Policy:
             make(f"{head}_chosen", 2 * HIDDEN, CONTEXT)
 
     def features(self, architecture: Architecture) -> list[list[Feature]]:
-        """For every tensor the embedding rows that describe it. A value outside the space takes the nearest inside."""
-        described: list[list[Feature]] = [[("embed_kind", len(KINDS))]]
+        """For every tensor the embedding rows that describe it. A value outside the space takes the nearest inside; a
+        kind outside has no row."""
+        kinds = self._space.kinds
+        described: list[list[Feature]] = [[("embed_kind", len(kinds))]]
         for number, layer in enumerate(architecture.layers, start=1):
-            rows = [("embed_kind", KINDS.index(layer.kind))]
+            rows = [("embed_kind", kinds.index(layer.kind))] if layer.kind in kinds else []
             rows += [("embed_skip", min(number - source, SKIP_DISTANCES)) for source in layer.sources[1:]]
             for name in HYPERPARAMETERS[layer.kind]:
                 vocabulary = self._space.vocabulary.get(name)

@@ -2,7 +2,7 @@
 
 The int8 model sees what the chip will see: features quantised by its own input's scale and zero point, and LiteRT's
 plain kernels (BUILTIN_WITHOUT_DEFAULT_DELEGATES): nearer to TensorFlow Lite Micro, and so to the firmware, than XNNPACK
-is, and equal to it but for a unit in a few outputs of a hundred.
+is, and equal to it but for a unit in a few outputs of a hundred. A GRU, which LiteRT lacks, is run by its definition.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel
+from rena_kws.convert.gru_operator import split
 from rena_kws.errors import ModelError
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def dequantise(values: Array, scale: float, zero_point: int) -> NDArray[np.float
 
 def quantised_inputs(model: ConvertedModel, x: NDArray[np.float32]) -> Array:
     """Features as the .tflite model's input takes them: quantised where it is."""
-    detail = _interpreter(model).get_input_details()[0]
+    parts = split(model)
+    detail = _interpreter(parts.front if parts else model).get_input_details()[0]
     scale, zero_point = detail["quantization"]
     return quantise(x, scale, zero_point, detail["dtype"])
 
@@ -69,6 +71,13 @@ def run_quantised(model: ConvertedModel, inputs: Array, path: str = "plain kerne
 
     Each clip runs by itself: the model's batch is static, and the profilers compare outputs bit by bit.
     """
+    parts = split(model)
+    if parts is None:
+        return _run_litert(model, inputs, path)
+    return _run_litert(parts.back, parts.states(_run_litert(parts.front, inputs, path)), path)
+
+
+def _run_litert(model: ConvertedModel, inputs: Array, path: str) -> Array:
     interpreter = _interpreter(model, path)
     source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     if inputs.shape[1:] != tuple(source["shape"][1:]) or inputs.dtype != source["dtype"]:
@@ -86,7 +95,8 @@ def _run(model: ConvertedModel, x: NDArray[np.float32]) -> tuple[Array, float, i
     if model.format == "onnx":
         return _run_onnx(model, x), 0.0, 0
     outputs = run_quantised(model, quantised_inputs(model, x))
-    return outputs, *_interpreter(model).get_output_details()[0]["quantization"]
+    parts = split(model)
+    return outputs, *_interpreter(parts.back if parts else model).get_output_details()[0]["quantization"]
 
 
 def _run_onnx(model: ConvertedModel, x: NDArray[np.float32]) -> Array:

@@ -81,7 +81,7 @@ class SubgraphBuilder:
         version: int = 1,
         **fields: Any,
     ) -> None:
-        """An operator; `options` is the schema's table for it and `fields` its members."""
+        """An operator; `options` is the schema's table for it and `fields` its members. "CUSTOM X" is a custom one."""
         op = schema.OperatorT()
         op.opcodeIndex = self._shared.codes.setdefault((name, version), len(self._shared.codes))
         op.inputs, op.outputs = list(inputs), list(outputs)
@@ -125,9 +125,14 @@ class ModelBuilder(SubgraphBuilder):
         model.version, model.buffers = 3, self._shared.buffers
         model.subgraphs = [self.finish(inputs, outputs), *(other.finish() for other in self._others)]
         model.operatorCodes = [_code(name, version) for name, version in self._shared.codes]
-        builder = _AlignedBuilder(1 << 16)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
+        return packed(model)
+
+
+def packed(model: Any) -> bytes:
+    """The file of a model in the schema's objects."""
+    builder = _AlignedBuilder(1 << 16)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
 
 
 class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
@@ -141,6 +146,8 @@ class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
 
 def _code(name: str, version: int) -> Any:
     code = schema.OperatorCodeT()
+    name, _, custom = name.partition(" ")
+    code.customCode = custom or None
     code.builtinCode = getattr(schema.BuiltinOperator, name)
     code.deprecatedBuiltinCode = min(code.builtinCode, 127)
     code.version = version

@@ -1,5 +1,8 @@
 """Keras → .tflite: int8 throughout, or float.
 
+TensorFlow's int8 conversion of a GRU ends the process, so a network with one is converted in three parts: what stands
+before it, the GRU by `gru_reference`, what stands behind it. They are joined to one file (gru_operator.py).
+
 The network is rebuilt with a batch of one: with a free batch TensorFlow writes a dilated convolution as
 SPACE_TO_BATCH, CONV, BATCH_TO_SPACE, which microcontrollers run slowly or wrongly.
 """
@@ -9,12 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from rena_kws.artifacts import BuiltModel, ConvertedModel
 from rena_kws.convert.base import Converter, check_calibration, quiet
+from rena_kws.convert.gru_operator import join
+from rena_kws.errors import CandidateError, ModelError
+from rena_kws.firmware.graph import read_graph
+from rena_kws.firmware.gru_reference import STATE_SCALE, integer_gru, quantize_gru
 from rena_kws.model.keras_model import build
 
 
@@ -23,18 +31,50 @@ class Int8TfliteConverter(Converter):
 
     def convert(self, built: BuiltModel, calibration: NDArray[np.float32]) -> ConvertedModel:
         calibration = check_calibration(built, calibration)
-
-        def representative() -> Iterator[list[NDArray[np.float32]]]:
-            for clip in calibration:
-                yield [clip[None]]
-
         with quiet("int8 TFLite conversion"):
-            converter = _converter(built)
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = representative
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = converter.inference_output_type = tf.int8
-            return ConvertedModel("tflite", bytes(converter.convert()))
+            model = with_batch_of_one(built)
+            gru = next((layer for layer in model.layers if isinstance(layer, keras.layers.GRU)), None)
+            if gru is None:
+                return ConvertedModel("tflite", _int8(model, calibration))
+            until_state = keras.Model(built.keras_model.input, built.keras_model.get_layer(gru.name).output)
+            states = until_state(calibration, training=False).numpy()
+            return ConvertedModel("tflite", _with_gru(model, gru, calibration, states))
+
+
+def _int8(model: Any, calibration: NDArray[np.float32]) -> bytes:
+    def representative() -> Iterator[list[NDArray[np.float32]]]:
+        for sample in calibration:
+            yield [sample[None]]
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return bytes(converter.convert())
+
+
+def _with_gru(model: Any, gru: Any, calibration: NDArray[np.float32], states: NDArray[np.float32]) -> bytes:
+    """A network with a GRU in it, which everything passes through; it gives `states` for the calibration clips."""
+    front = _int8(keras.Model(model.input, gru.input), calibration)
+    graph = read_graph(ConvertedModel("tflite", front))
+    rows = graph.tensors[graph.outputs[0]]
+    kernel, recurrent, bias = gru.get_weights()
+    constants = quantize_gru(kernel, recurrent, bias, rows.scale)
+    try:
+        integer_gru(constants, rows.scale, rows.zero_point)
+    except ModelError as error:
+        raise CandidateError(str(error)) from None
+    back = _int8(keras.Model(gru.output, model.output), _over_whole_range(states))
+    return join(front, constants, back, gru.name)
+
+
+def _over_whole_range(states: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The states as int8 holds them, and two more that reach its ends: the back must read them with scale 1/128."""
+    least, most = -128 * STATE_SCALE, 127 * STATE_SCALE
+    ends = np.repeat(states[:1], 2, axis=0)
+    ends[:, 0] = least, most
+    return np.clip(np.concatenate((states, ends)), least, most)
 
 
 class FloatTfliteConverter(Converter):

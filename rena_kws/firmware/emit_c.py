@@ -50,7 +50,7 @@ def initializer(
     for member, value in fields.items():
         symbol = f"{prefix}_{member}"
         if isinstance(value, Mapping):
-            inner, text = initializer(value, prefix, name, arrays, indent + "    ")
+            inner, text = initializer(value, symbol, name, arrays, indent + "    ")
             definitions += inner
         elif isinstance(value, np.ndarray | Records):
             if id(value) not in arrays:

@@ -22,6 +22,9 @@ from rena_kws.errors import ModelError
 MAX_TENSOR_BYTES = 1 << 28
 """Larger than the address space any supported chip has for RAM or flash; a larger tensor is a damaged file."""
 
+GRU = "CUSTOM KWS_GRU"
+"""Our own operator (see lower_gru.py), as the graph names it."""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -87,7 +90,7 @@ class Graph:
         return self.tensors[index] if index >= 0 else None
 
     def macs(self, op: Op) -> int:
-        """Multiply-accumulates of `op`: those of convolutions and dense layers, 0 for any other."""
+        """Multiply-accumulates of `op`: those of convolutions, dense and GRU layers, 0 for any other."""
         weights, out = self.input(op, 1), self.tensors[op.outputs[0]]
         if weights is None:
             return 0
@@ -97,6 +100,9 @@ class Graph:
             return out.elements * math.prod(weights.shape[1:3])
         if op.name == "FULLY_CONNECTED":
             return out.elements * weights.shape[-1]
+        x, recurrent = self.input(op, 0), self.input(op, 2)
+        if op.name == GRU and x and recurrent:
+            return x.shape[1] * (weights.elements + recurrent.elements)
         return 0
 
 
@@ -117,6 +123,27 @@ def read_graph(model: ConvertedModel) -> Graph:
         # The schema classes follow offsets of the file without a check: damage shows as any exception at all.
         raise ModelError(f"{model.name}: damaged or truncated TFLite file of {len(data)} bytes") from None
     return graph
+
+
+def custom_operators(model: ConvertedModel) -> tuple[str, ...]:
+    """The operators of a .tflite model that are none of TFLite's, as the graph names them.
+
+    Nothing for a file that cannot be read: whoever runs it will say so.
+    """
+    if model.format != "tflite" or model.data[4:8] != b"TFL3":
+        return ()
+    try:
+        root = schema.Model.GetRootAs(model.data)
+        names = (_op_name(root.OperatorCodes(index)) for index in range(root.OperatorCodesLength()))
+        return tuple(name for name in names if name.startswith("CUSTOM "))
+    except Exception:  # Damage shows as any exception at all
+        return ()
+
+
+def _op_name(code: Any) -> str:
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    name = _OP_NAMES.get(number, f"operator {number}")
+    return f"{name} {(code.CustomCode() or b'').decode('utf-8', 'replace')}" if name == "CUSTOM" else name
 
 
 def _label(name: str) -> str:
@@ -186,10 +213,7 @@ class _Reader:
         code = self._model.OperatorCodes(table.OpcodeIndex())
         if not 0 <= table.OpcodeIndex() < self._model.OperatorCodesLength():
             raise ModelError(f"operator {index} has the operator code {table.OpcodeIndex()}, which does not exist")
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        name = _OP_NAMES.get(number, f"operator {number}")
-        if name == "CUSTOM":
-            name = f"CUSTOM {(code.CustomCode() or b'').decode('utf-8', 'replace')}"
+        name = _op_name(code)
         inputs = _indices(table.InputsAsNumpy(), tensor_count, optional=True) if table.InputsLength() else ()
         outputs = _indices(table.OutputsAsNumpy(), tensor_count) if table.OutputsLength() else ()
         if not outputs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import chain, combinations, product
 
 from rena_kws.errors import ModelError
-from rena_kws.firmware import lower_elementwise, lower_layers
+from rena_kws.firmware import lower_elementwise, lower_gru, lower_layers
 from rena_kws.firmware.graph import Graph, Op
 from rena_kws.firmware.operands import Call, Operands
 from rena_kws.firmware.packing import PLAIN, STEP_BITS, Packing
@@ -19,7 +19,7 @@ Calls = dict[int, tuple[Call, ...]]
 Lowered = tuple[Calls, int]
 """Operator → calls, and their one KWS_FOLDED_SHIFT."""
 
-_LOWERINGS = {**lower_layers.LOWERINGS, **lower_elementwise.LOWERINGS}
+_LOWERINGS = {**lower_layers.LOWERINGS, **lower_elementwise.LOWERINGS, **lower_gru.LOWERINGS}
 
 SUPPORTED_OPS = tuple(sorted(_LOWERINGS))
 

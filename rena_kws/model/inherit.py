@@ -25,6 +25,7 @@ from rena_kws.artifacts import BuiltModel, Trained
 from rena_kws.model.keras_model import settle
 from rena_kws.spec.alignment import align
 from rena_kws.spec.assemble import HEAD
+from rena_kws.spec.cost_graph import GATES
 
 Array = NDArray[np.float32]
 
@@ -71,12 +72,25 @@ def _fitted(layer: Any, old: Sequence[Array]) -> list[Array]:
     reads_flat_image = isinstance(layer, keras.layers.Dense) and _is_flatten(layer)
     if reads_flat_image and len(fresh[0]) != len(old[0]):  # Rows are pixels and channels, which moved.
         return fresh
+    if isinstance(layer, keras.layers.GRU):
+        return _fitted_gru(fresh, old)
     if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D):
         return [_resized(new, kept, inputs=new.ndim > 1) for new, kept in zip(fresh, old, strict=True)]
     if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.BatchNormalization):
         return [_resized(new, kept, inputs=False) for new, kept in zip(fresh, old, strict=True)]
     same = all(new.shape == kept.shape for new, kept in zip(fresh, old, strict=True))
     return list(old) if same else fresh
+
+
+def _fitted_gru(fresh: list[Array], old: Sequence[Array]) -> list[Array]:
+    """As a dense layer's, gate by gate: the old units read no new ones. Fresh where other features come in."""
+    if len(fresh[0]) != len(old[0]):
+        return fresh
+    resized = []
+    for new, kept, reads_units in zip(fresh, old, (False, True, False), strict=True):
+        gates = zip(np.split(new, GATES, axis=-1), np.split(kept, GATES, axis=-1), strict=True)
+        resized.append(np.concatenate([_resized(*gate, inputs=reads_units) for gate in gates], axis=-1))
+    return resized
 
 
 def _is_flatten(dense: Any) -> bool:

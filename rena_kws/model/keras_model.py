@@ -89,6 +89,12 @@ class _KerasFactory:
     def dense(self, x: Any, units: int, activation: str, name: str) -> Any:
         return keras.layers.Dense(units, activation=activation, name=name)(x)
 
+    def gru(self, x: Any, units: int, name: str) -> Any:
+        _, height, width, channels = x.shape
+        x = keras.layers.Reshape((height, width * channels), name=f"{name}_rows")(x)
+        # The form with two biases is the one that quantises: the state's product is a sum of its own.
+        return keras.layers.GRU(units, reset_after=True, name=name)(x)
+
 
 def _padded(x: Any, size: int, stride: int, dilation: int, padding: Padding, name: str) -> tuple[Any, str]:
     """The image, with zeros beside it where only its width (axis 2) pads to "same", and the padding that is left."""

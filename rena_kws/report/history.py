@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rena_kws.report.curves import Curve, draw
 from rena_kws.report.pareto import pareto_front
 from rena_kws.reward import Limit, over_limits
+from rena_kws.spec.architecture import FLAT
 from rena_kws.spec.edits import Edit, Insert, Remove
 from rena_kws.store import Trial
 
@@ -128,5 +129,5 @@ def _values(layer: Mapping[str, object]) -> str:
     if "dilation" in layer:
         parts.append(f"dilation {layer['dilation']}")
     if "channels" in layer:
-        parts.append(f"{layer['channels']} {'units' if layer['kind'] == 'dense' else 'channels'}")
+        parts.append(f"{layer['channels']} {'units' if layer['kind'] in FLAT else 'channels'}")
     return f" ({', '.join(parts)})" if parts else ""

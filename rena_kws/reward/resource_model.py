@@ -107,6 +107,8 @@ def _time_terms(architecture: Architecture) -> Terms:
     terms: Counter[str] = Counter({"call": 1})
     for op in cost(architecture).ops:
         kind, outputs = _kind(op), prod(op.output_shape)
+        if op.op == "gru":
+            outputs *= op.kernel[0]  # a state a step
         terms[f"{kind} products"] += op.macs or outputs * prod(op.kernel)
         terms[f"{kind} outputs"] += outputs
         terms[f"{kind} positions"] += outputs // op.output_shape[2]

@@ -6,12 +6,13 @@ implicit head: global average pooling (unless it is flat already), a dense layer
 
 With the time padding "same" all convolutions and pools pad to "same", so an axis of n elements at stride s has
 ceil(n / s) afterwards and never collapses. `add` brings its sources to one shape by projecting (1×1 convolution,
-strided) those that differ.
+strided) those that differ. `gru` reads a map's rows one after the other, each as one vector of width × channels, and
+gives its last state. It and `dense` give flat tensors, which only `dense` and the head can read.
 
 With "valid" nothing is padded along time (the height): each row of each tensor depends on its own frames alone, however
 the clip around them is cut, so that a stream can keep rows from one result to the next. Such a network is a chain of
-windows: an `add` or a `dense` before the head is refused. Its convolutions still pad to "same" along frequency; its
-pools do not pad at all, since TFLite has no pool that pads one axis.
+windows: an `add`, a `dense` or a `gru` before the head is refused. Its convolutions still pad to "same" along
+frequency; its pools do not pad at all, since TFLite has no pool that pads one axis.
 """
 
 from __future__ import annotations
@@ -38,13 +39,18 @@ HYPERPARAMETERS: dict[str, tuple[str, ...]] = {
     "max_pool": ("kernel_h", "kernel_w", "stride"),
     "add": (),
     "dense": ("channels",),
+    "gru": ("channels",),
 }
 """Layer kind → the fields of `Layer` that mean something for it, in the order in which they are decided.
 
 A dilated convolution has no stride: Keras forbids the combination.
 """
 KINDS = tuple(HYPERPARAMETERS)
-WINDOWS = tuple(kind for kind in KINDS if kind not in ("add", "dense"))
+FLAT = ("dense", "gru")
+"""Kinds whose output has lost its two axes."""
+TFLITE_KINDS = tuple(kind for kind in KINDS if kind != "gru")
+"""Kinds of nothing but TFLite's own operators: those that any device runs."""
+WINDOWS = tuple(kind for kind in KINDS if kind not in ("add", *FLAT))
 """Kinds that slide a window: those that a network without padding in time may have."""
 
 
@@ -52,8 +58,8 @@ WINDOWS = tuple(kind for kind in KINDS if kind not in ("add", "dense"))
 class Layer:
     """One layer. Fields its kind does not use keep their default, so that equal networks compare and hash equal.
 
-    `stride` is (height, width). `dense` flattens its input; its `channels` are its units. A ds_conv2d is a depthwise
-    convolution with the kernel and stride, then a pointwise one with the channels.
+    `stride` is (height, width). `dense` flattens its input; its `channels` and a gru's are units. A ds_conv2d is a
+    depthwise convolution with the kernel and stride, then a pointwise one with the channels.
     """
 
     kind: str
@@ -130,12 +136,12 @@ class Architecture:
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
-        """Shape of every tensor, the input first. A flat tensor (after `dense`) is (1, 1, units)."""
+        """Shape of every tensor, the input first. A flat tensor (see `FLAT`) is (1, 1, units)."""
         shapes = [self.input_shape]
         for number, layer in enumerate(self.layers, start=1):
             if layer.kind != "dense" and any(self.is_flat(source) for source in layer.sources):
                 raise InvalidArchitectureError(
-                    f"only a dense layer can follow a dense layer; layer {number} is {layer.kind}"
+                    f"only a dense layer can follow a dense or gru layer; layer {number} is {layer.kind}"
                 )
             sources = [shapes[source] for source in layer.sources]
             shapes.append(_output_shape(number, layer, sources, self.time_padding))
@@ -148,8 +154,8 @@ class Architecture:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def is_flat(self, tensor: int) -> bool:
-        """Whether a tensor has lost its two axes, being the output of a dense layer."""
-        return tensor > 0 and self.layers[tensor - 1].kind == "dense"
+        """Whether a tensor has lost its two axes, being the output of a dense or gru layer."""
+        return tensor > 0 and self.layers[tensor - 1].kind in FLAT
 
     def readers(self, tensor: int) -> list[int]:
         """The numbers of the layers that read a tensor."""
@@ -257,7 +263,7 @@ def _check_layer(number: int, layer: Layer) -> None:
 
 
 def _output_shape(number: int, layer: Layer, sources: list[Shape], time_padding: TimePadding) -> Shape:
-    if layer.kind == "dense":
+    if layer.kind in FLAT:
         return 1, 1, layer.channels
     if layer.kind == "add":
         target = add_shape(sources)

@@ -54,6 +54,9 @@ class LayerFactory(Protocol[T]):
     def dense(self, x: T, units: int, activation: str, name: str) -> T:
         """Fully connected layer with bias; `activation` is relu or softmax."""
 
+    def gru(self, x: T, units: int, name: str) -> T:
+        """The last state of a GRU that reads a clip's rows, each as one vector."""
+
 
 def assemble(architecture: Architecture, factory: LayerFactory[T]) -> tuple[T, T]:
     """Build the network with the factory's layers. Returns its input and its output (the class probabilities)."""
@@ -68,6 +71,8 @@ def assemble(architecture: Architecture, factory: LayerFactory[T]) -> tuple[T, T
             if not architecture.is_flat(source):
                 x = factory.flatten(x, f"l{number}_flatten")
             tensors.append(factory.dense(x, layer.channels, "relu", name))
+        elif layer.kind == "gru":
+            tensors.append(factory.gru(tensors[layer.sources[0]], layer.channels, name))
         else:
             padding = paddings(architecture.time_padding, layer.kind.endswith("pool"))
             tensors.append(_window(layer, padding, tensors[layer.sources[0]], factory, name))

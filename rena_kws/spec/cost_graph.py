@@ -13,12 +13,16 @@ from math import prod
 from rena_kws.spec.architecture import Architecture, Shape, window_shape
 from rena_kws.spec.assemble import Padding, assemble
 
+GATES = 3
+"""Of a GRU: update, reset and candidate, each with a bias for what it reads and one for the state."""
+
 
 @dataclass(frozen=True)
 class OpCost:
     """One operation: int8 `weights` and int32 `biases` (counts), MACs, and bytes read and written once each.
 
-    `kernel` is the window's height and width, `inputs` the channels of what it reads first.
+    `kernel` is the window's height and width, of a mean or a GRU all that it reads; `inputs` the channels of what it
+    reads first.
     """
 
     name: str
@@ -141,6 +145,11 @@ class _Counter:
     def dense(self, x: _Tensor, units: int, activation: str, name: str) -> _Tensor:
         weights = x.shape[2] * units
         return self._op(name, "dense", [x], (1, 1, units), (1, 1), weights, units, weights)
+
+    def gru(self, x: _Tensor, units: int, name: str) -> _Tensor:
+        steps, features = x.shape[0], x.shape[1] * x.shape[2]
+        weights = GATES * units * (features + units)
+        return self._op(name, "gru", [x], (1, 1, units), x.shape[:2], weights, 2 * GATES * units, steps * weights)
 
     def _op(
         self,

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from rena_kws.spec.architecture import KINDS, Architecture, Layer
+from rena_kws.spec.architecture import FLAT, KINDS, Architecture, Layer
 from rena_kws.spec.cost_graph import cost
 
 CONVOLUTIONS = ("conv2d", "ds_conv2d", "dilated_conv2d")
@@ -35,7 +35,7 @@ def _view(architecture: Architecture) -> tuple[tuple[int, int], tuple[int, int],
     """Of the last tensor: receptive field and stride in elements of the input, and the most convolutions on a path."""
     views, strides, depths = [(1, 1)], [(1, 1)], [0]
     for layer in architecture.layers:
-        window = (1, 1) if layer.kind in ("add", "dense") else (layer.kernel_h, layer.kernel_w)
+        window = (1, 1) if layer.kind in ("add", *FLAT) else (layer.kernel_h, layer.kernel_w)
         stride = strides[layer.sources[0]]
         reach = [(window[axis] - 1) * layer.dilation * stride[axis] for axis in (0, 1)]
         widest = [max(views[source][axis] for source in layer.sources) for axis in (0, 1)]

@@ -14,15 +14,27 @@ from itertools import product
 from typing import Any
 
 from rena_kws.errors import InvalidArchitectureError
-from rena_kws.spec.architecture import HYPERPARAMETERS, KINDS, WINDOWS, Architecture, Layer, Shape, TimePadding
+from rena_kws.spec.architecture import (
+    FLAT,
+    HYPERPARAMETERS,
+    TFLITE_KINDS,
+    WINDOWS,
+    Architecture,
+    Layer,
+    Shape,
+    TimePadding,
+)
 from rena_kws.spec.cost_graph import cost
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Allowed values. A kind takes those of its own field where there is one (`pool_…`, `ds_stride`, `units`)."""
+    """Allowed values. A kind takes those of its own field where there is one (`pool_…`, `ds_stride`, `units`).
 
-    kinds: tuple[str, ...] = KINDS
+    `kinds` are those that any device runs; a profiler may know more (`Profiler.kinds`).
+    """
+
+    kinds: tuple[str, ...] = TFLITE_KINDS
     kernel_h: tuple[int, ...] = (1, 3, 5, 7, 10)
     kernel_w: tuple[int, ...] = (1, 3, 4, 5)
     stride: tuple[tuple[int, int], ...] = ((1, 1), (2, 1), (2, 2))
@@ -48,7 +60,7 @@ class SearchSpace:
             return tuple(getattr(self, f"pool_{name}"))
         if kind == "ds_conv2d" and name == "stride":
             return self.ds_stride
-        if kind == "dense":
+        if kind in FLAT:
             return self.units
         return tuple(getattr(self, name))
 

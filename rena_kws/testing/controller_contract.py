@@ -92,6 +92,12 @@ class ControllerContract(ABC):
             resumed.tell(stored, evaluate(stored))
         assert search(resumed, TRIALS - TRIALS // 2) == whole[TRIALS // 2 :]
 
+    def test_every_kind_of_a_space_is_proposed(self) -> None:
+        kinds = ("conv2d", "dense", "gru")
+        start = Architecture(3, (seed_architecture(3).layers[0],))
+        proposals = search(self.make(SearchSpace(kinds=kinds, max_layers=3), start, 1), TRIALS)
+        assert {layer.kind for proposal in proposals for layer in proposal.architecture.layers} == set(kinds)
+
     def test_several_proposals_may_be_outstanding(self) -> None:
         controller = self._default()
         for _ in range(4):
