@@ -170,7 +170,7 @@ class _Search:
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
+            for future in [future for future in running if future in done]:  # in the order in which they began
                 self._record(controller, running.pop(future), outcome_of(future))
 
     def _may_start(self, started: int) -> bool:
