@@ -63,8 +63,9 @@ def _wander(settings: Augmentation, audio: FloatArray, rng: np.random.Generator)
     n, samples = audio.shape
     knot_samples = settings.gain_knot_ms * SAMPLE_RATE_HZ / 1000
     knots = int(samples / knot_samples) + 3
-    gains_db = rng.normal(size=(n, knots)) * rng.uniform(0, settings.gain_db, (n, 1))
-    offsets = rng.random(n)
+    strengths_db = rng.uniform(0, settings.gain_db, size=(n, 1))
+    gains_db: FloatArray = (strengths_db * rng.normal(size=(n, knots))).astype(np.float32)
+    offsets = rng.random(size=(n,))
     at = np.arange(samples) / knot_samples
     out = np.empty_like(audio)
     for row in range(n):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from rena_kws.firmware.toolchain import Optimize
     from rena_kws.frontend.settings import FrontEnd
     from rena_kws.profilers.cortex_m.stream_profile import StreamCost
-    from rena_kws.search import SearchResult, SearchSettings, Watcher
+    from rena_kws.search import SearchResult, Watcher
+    from rena_kws.search_settings import SearchSettings
     from rena_kws.streaming.evaluation import StreamReport, StreamSettings
 
 ModelLike = ConvertedModel | str | Path

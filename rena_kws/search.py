@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from rena_kws import registry
 from rena_kws.artifacts import Trained
@@ -21,13 +20,12 @@ from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
 from rena_kws.errors import ModelError, RenaError
 from rena_kws.finalists import final_task, finalists, outcome_of, score_on_test, train_finalists
-from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
 from rena_kws.halving import Halving
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
-from rena_kws.reward import Limit
 from rena_kws.reward.limit_filter import LimitFilter
 from rena_kws.run_folder import RunFolder
+from rena_kws.search_settings import SearchSettings
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.search_space import SearchSpace
 from rena_kws.starting_point import refuse_impossible_limits, search_space, starting_network
@@ -38,69 +36,6 @@ from rena_kws.workers import WorkerPool
 FINAL_SHARE = 0.4
 """The part of the time that is kept for training the finalists."""
 TRIAL_TIMEOUT_S = 1800.0
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """What a user asks a search for. `minutes` bounds the whole run, `trials` the search proper; None: unbounded.
-
-    A network begins with the weights of the network it was made from, unless `inherit` is False. The first of all is
-    `start`, with its own weights where it has some, for as many words as the dataset has; None: `starting_network`.
-    With `halving` the worse half of the networks stops a part of the way through its training.
-    With `streaming` networks are searched that a stream evaluates by new rows alone (`SearchSpace.streaming`). That
-    wants a front end that takes clips as loud as they are, such as `UNSEEN_VOICES_IN_STREAMS`; `RenaError` for another.
-    `cluster` is the address of a Dask scheduler, whose workers are used instead of `workers` local processes.
-    `trial_clips` and `final_clips` are how many clips a network is shown while it is searched, and as a finalist.
-    """
-
-    device: str = "cortex-m"
-    dataset: str = "synthetic"
-    dataset_options: Mapping[str, object] = field(default_factory=dict)
-    limits: tuple[Limit, ...] = ()
-    soft: bool = False
-    start: Architecture | Trained | None = None
-    controller: str = "rena"
-    trials: int | None = None
-    minutes: float | None = 5.0
-    seed: int = 0
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    cluster: str | None = None
-    front_end: FrontEnd = UNSEEN_VOICES
-    streaming: bool = False
-    inherit: bool = True
-    halving: bool = True
-    trial_clips: int = 20_000
-    final_clips: int = 250_000
-
-    def __post_init__(self) -> None:
-        if self.streaming and self.front_end.loudness != "none":
-            raise RenaError(
-                f'a search for streams wants a front end of loudness "none", not {self.front_end.loudness!r}: '
-                "its features have to stay as the clip around them moves on"
-            )
-
-    def identity(self) -> dict[str, Any]:
-        """What makes a run this run and no other: not how long it may take, nor with how many workers."""
-        return {
-            "device": self.device,
-            "dataset": self.dataset,
-            "dataset_options": dict(self.dataset_options),
-            "limits": [str(limit) for limit in self.limits],
-            "soft": self.soft,
-            "start": self._start_identity(),
-            "controller": self.controller,
-            "seed": self.seed,
-            "front_end": self.front_end.as_json(),
-            "inherit": self.inherit,
-            "halving": self.halving,
-            "trial_clips": self.trial_clips,
-            **({"streaming": True} if self.streaming else {}),
-        }
-
-    def _start_identity(self) -> dict[str, Any] | None:
-        if isinstance(self.start, Trained):
-            return {**self.start.architecture.as_json(), "weights": self.start.digest}
-        return self.start.as_json() if self.start else None
 
 
 @dataclass(frozen=True)
@@ -235,7 +170,7 @@ class _Search:
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
+            for future in [future for future in running if future in done]:  # in the order in which they began
                 self._record(controller, running.pop(future), outcome_of(future))
 
     def _may_start(self, started: int) -> bool:

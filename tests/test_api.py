@@ -24,7 +24,8 @@ from rena_kws.frontend.settings import FrontEnd
 def test_a_submodule_does_not_hide_the_call_of_the_same_name() -> None:
     code = (
         "import rena_kws\n"
-        "from rena_kws.search import SearchSettings\n"
+        "from rena_kws.search_settings import SearchSettings\n"
+        "import rena_kws.search\n"
         "from rena_kws.export.manifest import Manifest\n"
         "assert rena_kws.search.__module__ == rena_kws.export.__module__ == 'rena_kws.api'\n"
         "from rena_kws import evaluate, export, profile, search\n"

@@ -17,7 +17,7 @@ from rena_kws.cli.main import main
 from rena_kws.datasets.base import open_dataset
 from rena_kws.errors import DeviceError
 from rena_kws.run_folder import RunFolder
-from rena_kws.search import SearchSettings
+from rena_kws.search_settings import SearchSettings
 
 HEAVY = ("tensorflow", "keras", "onnxruntime", "librosa", "unicorn", "ai_edge_litert", "scipy")
 

@@ -19,7 +19,8 @@ from tones import write_tones
 from rena_kws.api import search
 from rena_kws.cluster import ClusterExecutor
 from rena_kws.errors import UnavailableError, WorkerLostError
-from rena_kws.search import Progress, SearchSettings
+from rena_kws.search import Progress
+from rena_kws.search_settings import SearchSettings
 
 distributed = pytest.importorskip("distributed")
 

@@ -36,7 +36,7 @@ from rena_kws.frontend.settings import UNSEEN_VOICES
 from rena_kws.model.inherit import inherit
 from rena_kws.model.keras_model import build, settle
 from rena_kws.profilers.base import profiler_for
-from rena_kws.search import SearchSettings
+from rena_kws.search_settings import SearchSettings
 from rena_kws.spec.architecture import Architecture, Layer
 from rena_kws.spec.cost_graph import cost
 from rena_kws.spec.search_space import SearchSpace

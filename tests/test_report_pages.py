@@ -105,7 +105,7 @@ def test_the_table_ranks_what_keeps_the_limits_and_counts_the_rest() -> None:
     assert "12,345" in lines[1] and "–" in lines[1]  # the device did not tell flash
     assert "cpu:latency_ms" in lines[0]
     assert lines[3] == ""
-    assert "3 trained and scored, 1 over a limit (not trained), 1 failed" in lines[5]
+    assert "3 trained and scored, 1 over a limit (not trained), 0 stopped early (the worse half), 1 failed" in lines[5]
     assert "train 40.0, profile 1.0" in lines[6]
 
 

@@ -24,7 +24,8 @@ from rena_kws.frontend.settings import UNSEEN_VOICES_IN_STREAMS
 from rena_kws.pipeline import Outcome, evaluate, measure_untrained
 from rena_kws.reward import parse_limit
 from rena_kws.run_folder import RunFolder
-from rena_kws.search import SearchSettings, run_search
+from rena_kws.search import run_search
+from rena_kws.search_settings import SearchSettings
 from rena_kws.spec.search_space import seed_architecture
 from rena_kws.store import JournalStore
 

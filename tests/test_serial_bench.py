@@ -22,7 +22,8 @@ from rena_kws.devices import catalogue
 from rena_kws.errors import DeviceError, DoesNotFitError
 from rena_kws.profilers.cortex_m.emulated_board import EmulatedBoard
 from rena_kws.reward import parse_limit
-from rena_kws.search import Progress, SearchSettings
+from rena_kws.search import Progress
+from rena_kws.search_settings import SearchSettings
 from rena_kws.testing.board_faults import Wire
 from rena_kws.testing.board_on_pty import BoardOnPty
 from rena_kws.testing.host_board import BoardFirmware, HostBoard

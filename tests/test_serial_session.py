@@ -217,7 +217,7 @@ def test_a_board_in_energy_mode(board: HostBoard) -> None:
         return b"".join(line for line in board.receive(data).splitlines(True) if b"lap" not in line)
 
     with pytest.raises(DeviceError, match="energy mode"):
-        hold(Script(without_laps))
+        hold(Script(without_laps, board.start()))
 
 
 def test_a_clock_that_stands_still() -> None:
@@ -231,7 +231,7 @@ def test_a_firmware_without_print_and_sha(board: HostBoard, expected: tuple[floa
     def older(data: bytes) -> bytes:
         return b"e-[Unknown command: x]\r\nm-ready\r\n" if data in (b"db print%", b"help%") else board.receive(data)
 
-    session, windows = hold(Script(older))
+    session, windows = hold(Script(older, board.start()))
     assert session.identity.sha256 is None and windows[0].results == expected
 
 
@@ -240,7 +240,7 @@ def test_a_board_whose_buffer_is_faulty(board: HostBoard) -> None:
         return board.receive(data).replace(b"m-buffer-", b"m-buffer-00-", 1)
 
     with pytest.raises(DeviceError, match=f"other bytes than were sent .*{ATTEMPTS} attempts"):
-        hold(Script(faulty))
+        hold(Script(faulty, board.start()))
 
 
 def random_faults(rng: random.Random) -> tuple[Faults, bool]:

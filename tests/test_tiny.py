@@ -19,7 +19,7 @@ from rena_kws.decisions import DecisionSettings
 from rena_kws.export.manifest import Manifest
 from rena_kws.reward import parse_limit
 from rena_kws.run_folder import read_settings
-from rena_kws.search import SearchSettings
+from rena_kws.search_settings import SearchSettings
 from rena_kws.store import JournalStore
 from rena_kws.streaming.bundle import stream_bundle
 from rena_kws.streaming.evaluation import StreamSettings

@@ -15,7 +15,8 @@ from rena_kws.errors import ModelError, RenaError, UnknownNameError
 
 if TYPE_CHECKING:
     from rena_kws.artifacts import Trained
-    from rena_kws.search import SearchResult, SearchSettings
+    from rena_kws.search import SearchResult
+    from rena_kws.search_settings import SearchSettings
     from rena_kws.spec.architecture import Architecture
 
 DEFAULT_MINUTES = 5.0
@@ -99,7 +100,7 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
     from rena_kws.devices import catalogue
     from rena_kws.frontend.settings import MICRO_FRONTEND, UNSEEN_VOICES, UNSEEN_VOICES_IN_STREAMS
     from rena_kws.reward import parse_limit
-    from rena_kws.search import SearchSettings
+    from rena_kws.search_settings import SearchSettings
 
     catalogue.get(arguments.device)
     for kind, name in (
