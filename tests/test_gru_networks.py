@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -172,7 +172,7 @@ def test_a_search_among_networks_with_a_gru(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: Callable[[str], str]
 ) -> None:
     space = SearchSpace(kinds=("gru",), max_layers=1)
-    monkeypatch.setattr(sys.modules[SearchSettings.__module__], "search_space", lambda task: space)
+    monkeypatch.setattr(import_module("rena_kws.search"), "search_space", lambda task: space)
     settings = SearchSettings(
         dataset=write_tones(tmp_path / "tones.npz"), start=Architecture(3, ALONE), trials=2, minutes=None, workers=1,
         trial_clips=1_000, final_clips=2_000,
