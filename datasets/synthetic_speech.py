@@ -40,7 +40,7 @@ from rena_kws.datasets.other_words import ENGLISH, NEAR_MISSES, NearMisses, othe
 from rena_kws.datasets.splitting import by_hash
 from rena_kws.errors import DatasetError
 
-OTHERS = 4
+OTHERS = 2
 """Training clips of `_unknown_` to one of a keyword: what is no keyword is more various than what is one."""
 
 _REVISION = 2  # Raise it where the same options start to give other sounds.

@@ -11,6 +11,7 @@ from rena_kws.errors import CandidateError, LimitError, WorkerLostError
 from rena_kws.pipeline import Outcome, Task, evaluate
 from rena_kws.spec.architecture import Architecture
 from rena_kws.store import Trial
+from rena_kws.train.settings import FOR_LONG_TRAINING
 
 LEAST_TRAINING_S = 10.0
 
@@ -32,7 +33,7 @@ def finalists(trials: Iterable[Trial], count: int) -> list[Trial]:
 
 def final_task(task: Task, trial: Trial, clips: int, remaining_s: float | None) -> Task:
     """A finalist takes the time that is left, but never less than its trial had: it would come out worse."""
-    training = task.training
+    training = replace(task.training, augmentation=FOR_LONG_TRAINING)
     if remaining_s is not None:
         seconds = trial.evaluation.seconds
         trial_s = seconds.get("train", 0.0)

@@ -142,7 +142,7 @@ def test_search_arguments_become_settings() -> None:
     settings = search_cmd.settings_of(parser.parse_args(text.split()))
     assert settings.dataset_options == {"keywords": ("yes", "no"), "language": "de"}
     dataset = open_dataset(settings.dataset, settings.dataset_options)
-    assert dataset.labels[:2] == ("yes", "no") and dataset.count("train") == 7 * (2 + 1 + 4)
+    assert dataset.labels[:2] == ("yes", "no") and dataset.count("train") == 7 * (2 + 1 + 2)
     assert [str(limit) for limit in settings.limits] == ["latency_ms=30", "cpu:latency_ms=1"]
     assert (settings.trials, settings.minutes, settings.seed) == (5, None, 3)
 

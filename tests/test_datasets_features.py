@@ -150,7 +150,7 @@ def test_synthetic_features_are_the_same_from_two_caches(tmp_path: Path) -> None
     dataset = open_dataset("synthetic", {"keywords": "lamp,fan", "clips_per_word": 8})
     one, other = (load_features(dataset, FrontEnd(), "train", tmp_path / name, variants=1) for name in "ab")
     np.testing.assert_array_equal(one.x, other.x)
-    assert len(one.x) == 2 * (3 * 8 + 4 * 8)
+    assert len(one.x) == 2 * (3 * 8 + 2 * 8)
 
 
 def tone(hz: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

@@ -27,7 +27,7 @@ def clips() -> dict[str, list[Clip]]:
 
 
 def test_contract() -> None:
-    check_dataset(lambda: open_dataset("synthetic", SMALL), clips=70)
+    check_dataset(lambda: open_dataset("synthetic", SMALL), clips=50)
 
 
 def test_the_twelve_classes_stand_in_the_order_of_mlperf_tiny() -> None:
@@ -61,7 +61,7 @@ def test_each_split_has_its_own_other_words_and_training_has_near_misses() -> No
     words = {split: {text for text in texts if not text.startswith("[[")} for split, texts in said.items()}
     assert all(words.values()) and not words["train"] & words["test"] and not words["train"] & words["validation"]
     assert words["test"] == said["test"] and words["validation"] == said["validation"]
-    assert 60 < len(said["train"] - words["train"]) < len(said["train"])
+    assert 30 < len(said["train"] - words["train"]) < len(said["train"])
 
 
 @pytest.mark.parametrize(("language", "keywords"), [("en", ("stop", "hey rena")), ("de", ("eins", "guten morgen"))])
