@@ -62,9 +62,9 @@ def accents(language: str) -> tuple[str, ...]:
 
     Of English those in use by many; others of its voices are for another script.
     """
-    names = {path.name.lower() for path in (_data() / "lang").rglob("*") if path.is_file()}
     if language == "en":
         return ENGLISH
+    names = {path.name.lower() for path in (_data() / "lang").rglob("*") if path.is_file()}
     if language not in names:
         known = sorted(name for name in names if "-" not in name)
         raise DatasetError(f"eSpeak NG has no language {language!r}; it has {', '.join(known)}")

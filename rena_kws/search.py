@@ -111,9 +111,7 @@ class _Search:
         self.settings, self.task, self.labels = settings, task, labels
         self.store, self.weights = folder.store, folder.weights
         self.pool, self.clock, self.watch = pool, clock, watch
-        # ESPHome runs its networks frame by frame.
-        streams = settings.streaming or settings.front_end.kind == "micro_frontend"
-        self.space = SearchSpace.streaming() if streams else search_space(task)
+        self.space = SearchSpace.streaming() if settings.for_streams else search_space(task)
         self.may_fit = LimitFilter(() if settings.soft else settings.limits)
         self.halving = Halving()
         self.trials: list[Trial] = []

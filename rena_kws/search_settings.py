@@ -9,7 +9,7 @@ from typing import Any
 
 from rena_kws.artifacts import Trained
 from rena_kws.errors import RenaError
-from rena_kws.frontend.settings import UNSEEN_VOICES, FrontEnd
+from rena_kws.frontend.settings import MICRO_FRONTEND, UNSEEN_VOICES, FrontEnd
 from rena_kws.reward import Limit
 from rena_kws.spec.architecture import Architecture
 
@@ -53,6 +53,11 @@ class SearchSettings:
                 "its features have to stay as the clip around them moves on"
             )
 
+    @property
+    def for_streams(self) -> bool:
+        """Whether networks are those that run by new rows alone: asked for, or as ESPHome runs them all."""
+        return self.streaming or self.front_end.kind == MICRO_FRONTEND.kind
+
     def identity(self) -> dict[str, Any]:
         """What makes a run this run and no other: not how long it may take, nor with how many workers."""
         return {
@@ -68,7 +73,7 @@ class SearchSettings:
             "inherit": self.inherit,
             "halving": self.halving,
             "trial_clips": self.trial_clips,
-            **({"streaming": True} if self.streaming else {}),
+            **({"streaming": True} if self.for_streams else {}),
         }
 
     def _start_identity(self) -> dict[str, Any] | None:

@@ -125,7 +125,7 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         seed=arguments.seed,
         inherit=not arguments.from_scratch,
         halving=not arguments.no_halving,
-        streaming=arguments.streaming or for_esphome,
+        streaming=arguments.streaming,
         front_end=MICRO_FRONTEND if for_esphome else of_stream,
         workers=arguments.workers,
         cluster=arguments.cluster,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel
-from rena_kws.convert.model_builder import packed
+from rena_kws.convert.model_builder import new_tensor, operator_code, packed
 from rena_kws.errors import ModelError
 from rena_kws.firmware.graph import GRU, custom_operators, read_graph
 from rena_kws.firmware.gru_reference import STATE_SCALE, GruConstants, QuantizedGru, run_gru
@@ -26,8 +27,6 @@ from rena_kws.firmware.lower_gru import gru_of
 from rena_kws.firmware.operands import Operands
 from rena_kws.firmware.packing import Packing
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE
-
-_CUSTOM_CODE = GRU.removeprefix("CUSTOM ")
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,13 @@ def join(front: bytes, constants: GruConstants, back: bytes, name: str) -> bytes
     op.opcodeIndex = first_code + len(behind.operatorCodes)
     op.inputs = [graph.outputs[0], *_add_constants(tree, constants, name)]
     op.outputs = [tail.inputs[0] + first_tensor]
-    tree.operatorCodes += [*behind.operatorCodes, _code()]
+    tree.operatorCodes += [*behind.operatorCodes, operator_code(GRU, version=1)]
     graph.operators += [op, *tail.operators]
     graph.outputs = [index + first_tensor for index in tail.outputs]
     return packed(tree)
 
 
+@lru_cache(maxsize=2)
 def split(model: ConvertedModel) -> GruModel | None:
     """The parts of a .tflite model, None for one without a GRU. Raises `ModelError` where a GRU does not divide it."""
     if model.format != "tflite" or GRU not in custom_operators(model):
@@ -117,26 +117,18 @@ def _add_constants(tree: Any, constants: GruConstants, name: str) -> list[int]:
     )
     graph = tree.subgraphs[0]
     for suffix, values, scales in tensors:
-        tensor, buffer = schema.TensorT(), schema.BufferT()
-        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
-        tensor.name, tensor.shape = f"{name}/{suffix}", list(values.shape)
-        tensor.type = getattr(schema.TensorType, values.dtype.name.upper())
-        tensor.buffer = len(tree.buffers)
-        if scales:
-            tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale = np.array(scales, np.float32)
-            tensor.quantization.zeroPoint = np.zeros(len(scales), np.int64)
-        tree.buffers.append(buffer)
-        graph.tensors.append(tensor)
+        graph.tensors.append(
+            new_tensor(
+                tree.buffers,
+                values.shape,
+                scale=scales or None,
+                data=values,
+                dtype=values.dtype.name,
+                name=f"{name}/{suffix}",
+            )
+        )
     count = len(graph.tensors)
     return list(range(count - len(tensors), count))
-
-
-def _code() -> Any:
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
-    code.customCode, code.version = _CUSTOM_CODE, 1
-    return code
 
 
 def _tree(data: bytes) -> Any:

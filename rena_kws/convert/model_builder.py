@@ -52,22 +52,16 @@ class SubgraphBuilder:
         name: str = "",
     ) -> int:
         """A new tensor's index; a constant if it has data, per channel along `axis` if it has several scales."""
-        tensor = schema.TensorT()
-        tensor.name = (name or f"tensor_{len(self._tensors)}").encode()
-        tensor.shape = list(shape)
-        tensor.type = getattr(schema.TensorType, dtype.upper())
-        tensor.buffer = 0
-        if data is not None:
-            buffer = schema.BufferT()
-            buffer.data = np.frombuffer(np.ascontiguousarray(data, dtype).tobytes(), np.uint8)
-            tensor.buffer = len(self._shared.buffers)
-            self._shared.buffers.append(buffer)
-        if scale is not None:
-            quantization = schema.QuantizationParametersT()
-            quantization.scale = np.atleast_1d(np.asarray(scale, np.float32))
-            quantization.zeroPoint = np.full(len(quantization.scale), zero_point, np.int64)
-            quantization.quantizedDimension = axis
-            tensor.quantization = quantization
+        tensor = new_tensor(
+            self._shared.buffers,
+            shape,
+            scale=scale,
+            zero_point=zero_point,
+            axis=axis,
+            data=data,
+            dtype=dtype,
+            name=name or f"tensor_{len(self._tensors)}",
+        )
         self._tensors.append(tensor)
         return len(self._tensors) - 1
 
@@ -124,8 +118,39 @@ class ModelBuilder(SubgraphBuilder):
         model = schema.ModelT()
         model.version, model.buffers = 3, self._shared.buffers
         model.subgraphs = [self.finish(inputs, outputs), *(other.finish() for other in self._others)]
-        model.operatorCodes = [_code(name, version) for name, version in self._shared.codes]
+        model.operatorCodes = [operator_code(name, version) for name, version in self._shared.codes]
         return packed(model)
+
+
+def new_tensor(
+    buffers: list[Any],
+    shape: Sequence[int],
+    *,
+    scale: float | Sequence[float] | None = None,
+    zero_point: int = 0,
+    axis: int = 0,
+    data: NDArray[Any] | None = None,
+    dtype: str = "int8",
+    name: str,
+) -> Any:
+    """A tensor as an object of the schema, as `SubgraphBuilder.tensor` says; its data go to the end of `buffers`."""
+    tensor = schema.TensorT()
+    tensor.name = name.encode()
+    tensor.shape = list(shape)
+    tensor.type = getattr(schema.TensorType, dtype.upper())
+    tensor.buffer = 0
+    if data is not None:
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(np.ascontiguousarray(data, dtype).tobytes(), np.uint8)
+        tensor.buffer = len(buffers)
+        buffers.append(buffer)
+    if scale is not None:
+        quantization = schema.QuantizationParametersT()
+        quantization.scale = np.atleast_1d(np.asarray(scale, np.float32))
+        quantization.zeroPoint = np.full(len(quantization.scale), zero_point, np.int64)
+        quantization.quantizedDimension = axis
+        tensor.quantization = quantization
+    return tensor
 
 
 def packed(model: Any) -> bytes:
@@ -144,7 +169,8 @@ class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
         return super().CreateNumpyVector(x)
 
 
-def _code(name: str, version: int) -> Any:
+def operator_code(name: str, version: int) -> Any:
+    """An operator as an object of the schema; "CUSTOM X" is a custom one."""
     code = schema.OperatorCodeT()
     name, _, custom = name.partition(" ")
     code.customCode = custom or None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.artifacts import Firmware
-from rena_kws.errors import DatasetError, ModelError
+from rena_kws.errors import ModelError
 from rena_kws.export.manifest import Manifest
 from rena_kws.firmware.emit_features import features_sources
 from rena_kws.frontend.settings import FrontEnd
@@ -34,10 +34,7 @@ def front_end_files(manifest: Manifest, firmware: Firmware) -> FrontEndFiles:
     """What a bundle of `firmware` holds for its front end. Raises `ModelError` where the manifest's cannot be read."""
     if not manifest.front_end:
         return FrontEndFiles(reason="the model came without a manifest that says what its features are")
-    try:
-        front_end = FrontEnd.from_json(manifest.front_end)
-    except DatasetError as error:
-        raise ModelError(f"the manifest's front end cannot be used: {error}") from None
+    front_end = manifest.read_front_end()
     try:
         sources = features_sources(front_end, firmware.inputs[0], firmware.name)
     except ModelError as error:

@@ -8,11 +8,10 @@ from typing import Any
 
 from rena_kws.artifacts import Firmware
 from rena_kws.decisions import DecisionSettings
-from rena_kws.errors import DatasetError, ModelError
+from rena_kws.errors import ModelError
 from rena_kws.export.c_front_end import FrontEndFiles
 from rena_kws.export.manifest import Manifest
 from rena_kws.firmware.emit_stream import StreamEvaluation, evaluation_of, new_rows_of, stream_sources
-from rena_kws.frontend.settings import FrontEnd
 from rena_kws.profilers.cortex_m.stream_profile import StreamCost
 
 
@@ -39,10 +38,7 @@ def stream_new_rows(manifest: Manifest, whole: bool) -> int | None:
     """By how many rows a stream's input moves on, for `generate`; None where a result is a run of the whole network."""
     if whole or not manifest.front_end:
         return None
-    try:
-        return new_rows_of(FrontEnd.from_json(manifest.front_end), DecisionSettings.from_json(manifest.decisions))
-    except DatasetError as error:
-        raise ModelError(f"the manifest's front end cannot be used: {error}") from None
+    return new_rows_of(manifest.read_front_end(), DecisionSettings.from_json(manifest.decisions))
 
 
 def stream_files(manifest: Manifest, firmware: Firmware, front_end: FrontEndFiles) -> StreamFiles:

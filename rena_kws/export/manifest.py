@@ -11,7 +11,8 @@ from typing import Any
 
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.decisions import DecisionSettings
-from rena_kws.errors import ModelError
+from rena_kws.errors import DatasetError, ModelError
+from rena_kws.frontend.settings import FrontEnd
 
 SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
@@ -75,6 +76,13 @@ class Manifest:
     def named(self, *files: str) -> Manifest:
         """The same for a network stored in these files, the one of `sha256` first."""
         return replace(self, model_files=files)
+
+    def read_front_end(self) -> FrontEnd:
+        """Raises `ModelError` for settings that cannot be used."""
+        try:
+            return FrontEnd.from_json(self.front_end)
+        except DatasetError as error:
+            raise ModelError(f"the manifest's front end cannot be used: {error}") from None
 
     def deciding(self, decisions: DecisionSettings) -> Manifest:
         """The same network, with how its streams are decided."""

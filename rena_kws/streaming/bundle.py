@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 
 from rena_kws.artifacts import ConvertedModel, Firmware
 from rena_kws.decisions import DecisionSettings
-from rena_kws.errors import DatasetError, ModelError
+from rena_kws.errors import ModelError
 from rena_kws.export.manifest import Manifest
 from rena_kws.firmware.emit import generate
 from rena_kws.firmware.emit_features import features_sources
@@ -85,10 +85,7 @@ def stream_bundle(
         )
     if model.format != "tflite":
         raise ModelError(f"a stream runs as C, which is made of int8 .tflite models: {model.name} is {model.format}")
-    try:
-        front_end = FrontEnd.from_json(manifest.front_end)
-    except DatasetError as error:
-        raise ModelError(f"the manifest's front end cannot be used: {error}") from None
+    front_end = manifest.read_front_end()
     decisions = DecisionSettings.from_json(manifest.decisions)
     bundle = StreamBundle(model, front_end, manifest.labels, decisions, name, optimize, whole)
     _ = bundle.firmware  # a model that cannot be C is refused here
