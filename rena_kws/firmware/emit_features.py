@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 from rena_kws.artifacts import Port
 from rena_kws.errors import ModelError
 from rena_kws.firmware.emit import renamed
-from rena_kws.firmware.fixed_features import fixed_tables
+from rena_kws.firmware.fixed_features import fixed_tables, half_rows
 from rena_kws.frontend.features import band_position, dct_matrix
 from rena_kws.frontend.settings import FrontEnd
 
-_TEMPLATES = ("kws_features.h", "kws_features.c", "kws_features_fixed.h", "kws_features_fixed.c")
+_TEMPLATES = {
+    "front_end": ("kws_features.h", "kws_features.c", "kws_features_fixed.h", "kws_features_fixed.c"),
+    "c": ("kws_assembly.h", "kws_dsp.h"),
+}
+"""By folder."""
 _MOST_BANDS = 255
 
 
@@ -41,8 +45,12 @@ def features_sources(front_end: FrontEnd, port: Port, name: str) -> Mapping[str,
     if front_end.fft_size & (front_end.fft_size - 1) or front_end.fft_size < 8 or front_end.mel_bands > _MOST_BANDS:
         sizes = f"fft_size {front_end.fft_size} and mel_bands {front_end.mel_bands}"
         raise ModelError(f"{sizes}: in C the one is a power of two of at least 8, the other at most {_MOST_BANDS}")
-    folder = resources.files("rena_kws.firmware.front_end")
-    shared = {renamed(file, name): renamed((folder / file).read_text("utf-8"), name) for file in _TEMPLATES}
+    folder = resources.files("rena_kws.firmware")
+    shared = {
+        renamed(file, name): renamed((folder / place / file).read_text("utf-8"), name)
+        for place, files in _TEMPLATES.items()
+        for file in files
+    }
     return {
         **shared,
         f"{name}_front_end.h": _header(front_end, name),
@@ -51,7 +59,7 @@ def features_sources(front_end: FrontEnd, port: Port, name: str) -> Mapping[str,
 
 
 def scratch_words(front_end: FrontEnd) -> int:
-    return front_end.fft_size + front_end.mel_bands
+    return max(front_end.fft_size, front_end.mel_bands)
 
 
 def _header(front_end: FrontEnd, name: str) -> str:
@@ -130,13 +138,14 @@ def _source(front_end: FrontEnd, port: Port, name: str) -> str:
         "hop_samples": front_end.hop_samples,
         "frames": front_end.frames,
         "fft_size": front_end.fft_size,
+        "unused_bits": 34 - front_end.fft_size.bit_length(),
         "bins": bins,
         "mel_bands": front_end.mel_bands,
         "coefficients": front_end.shape[1],
         "zero_point": port.zero_point,
     }
-    window = _half_window(front_end)
-    fixed = fixed_tables(front_end, port, window, band, rise)
+    window, cosines = _half_window(front_end), _quarter_circle(front_end)
+    fixed = fixed_tables(front_end, port, window, cosines, band, rise)
     upper = name.upper()
     return "\n".join(
         [
@@ -148,7 +157,7 @@ def _source(front_end: FrontEnd, port: Port, name: str) -> str:
             "#else",
             *_variant(
                 f"{name}_features",
-                {"band": band, **_float_tables(front_end, window, rise)},
+                {"band": band, **_float_tables(front_end, window, cosines, rise)},
                 {**sizes, "log_floor": _literal(front_end.log_floor), "steps": _literal(1 / port.scale)},
             ),
             "#endif",
@@ -163,13 +172,16 @@ def _half_window(front_end: FrontEnd) -> NDArray[np.float64]:
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n // 2 + 1) / n)
 
 
+def _quarter_circle(front_end: FrontEnd) -> NDArray[np.float64]:
+    return np.cos(2 * np.pi * np.arange(front_end.fft_size // 4 + 1) / front_end.fft_size)
+
+
 def _float_tables(
-    front_end: FrontEnd, window: NDArray[np.float64], rise: NDArray[np.float64]
+    front_end: FrontEnd, window: NDArray[np.float64], cosines: NDArray[np.float64], rise: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float32]]:
-    angles = -2 * np.pi * np.arange(front_end.fft_size // 2) / front_end.fft_size
-    tables = {"window": window, "twiddles": np.stack([np.cos(angles), np.sin(angles)], axis=1), "rise": rise}
+    tables = {"window": window, "cosines": cosines, "rise": rise}
     if front_end.kind == "mfcc":
-        tables["transform"] = dct_matrix(front_end).T
+        tables["transform"] = half_rows(dct_matrix(front_end).T)
     return {member: table.astype(np.float32) for member, table in tables.items()}
 
 

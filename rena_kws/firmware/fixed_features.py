@@ -27,25 +27,30 @@ class FixedTables:
 
 
 def fixed_tables(
-    front_end: FrontEnd, port: Port, window: NDArray[np.float64], band: NDArray[np.integer], rise: NDArray[np.float64]
+    front_end: FrontEnd,
+    port: Port,
+    window: NDArray[np.float64],
+    cosines: NDArray[np.float64],
+    band: NDArray[np.integer],
+    rise: NDArray[np.float64],
 ) -> FixedTables:
-    """`window`: its first half, and `band` and `rise` of each bin, as the C in single precision has them.
+    """`window`: its first half, `cosines`: a quarter of the circle, `band` and `rise` of each bin, as the C in single
+    precision has them.
 
     Raises `ModelError` for a floor that the integers cannot hold.
     """
     if not _FLOORS[0] <= front_end.log_floor <= _FLOORS[1]:
         raise ModelError(f"log_floor {front_end.log_floor}: in C it lies between {_FLOORS[0]} and {_FLOORS[1]}")
-    angles = -2 * np.pi * np.arange(front_end.fft_size // 2) / front_end.fft_size
     steps = math.log(2) / port.scale
     is_mfcc = front_end.kind == "mfcc"
     rows = steps * (dct_matrix(front_end).T.astype(np.float64) if is_mfcc else np.ones((1, 1)))
     transform_bits = _transform_bits(rows)
-    transform = _rounded(rows, transform_bits, np.int16)
+    transform = _rounded(half_rows(rows), transform_bits, np.int16)
     band_shift = _band_shift(band)
     floor_exponent = math.frexp(front_end.log_floor)[1] - 16
     tables = {
         "window": _rounded(window, 31, np.int32),
-        "twiddles": _rounded(np.stack([np.cos(angles), np.sin(angles)], axis=1), 30, np.int32),
+        "cosines": _rounded(cosines, 30, np.int32),
         "rise": _rounded(rise, 16, np.uint16),
         "roots": _rounded(np.sqrt((32 + np.arange(97)) * 2.0**25), 0, np.uint16),
         "logarithms": _rounded(np.log2(1 + np.arange(33) / 32), 15, np.uint16),
@@ -61,6 +66,13 @@ def fixed_tables(
         "feature_shift": _LOG_BITS + transform_bits,
     }
     return FixedTables(tables, members)
+
+
+def half_rows(transform: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Row i of a cosine transform without its second half, which is the first one's mirror image, negated for odd i; of
+    an odd number of bands with the middle one, which is 0 for odd i."""
+    rows: NDArray[np.floating] = transform[:, : (transform.shape[1] + 1) // 2]
+    return rows
 
 
 def _transform_bits(rows: NDArray[np.float64]) -> int:

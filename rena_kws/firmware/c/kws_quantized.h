@@ -10,16 +10,7 @@
 
 #include <stdint.h>
 
-/* A function of nothing but assembly. No compiler sees what it does with its arguments, so none may reason about that. */
-#if defined(__clang__)
-#define KWS_ASSEMBLY __attribute__((naked, noinline))
-#elif defined(__GNUC__)
-#define KWS_ASSEMBLY __attribute__((naked, noipa))
-#endif
-
-/* A macro's value as text, for assembly. */
-#define KWS_TEXT(macro) KWS_TEXT_OF(macro)
-#define KWS_TEXT_OF(value) #value
+#include "kws_assembly.h"
 
 /* What the accumulators of two channels start from and how they become outputs; a single last channel has zeros beside
  * it. */

@@ -68,125 +68,96 @@ static inline float logarithm(float x)
     return (float)e * 0.693147181f + 2.0f * (s + s * z * series);
 }
 
-/* The complex numbers of a frame, in the order in which the transform wants them: by their index's bits reversed. */
-static void load(const kws_features_params *params, const int16_t *samples, complex *z)
-{
-    const int32_t count = params->window_samples, half = count / 2;
-    const int32_t points = params->fft_size / 2;
-    int32_t place = 0;
-    for (int32_t i = 0; i < points; i++) {
-        complex value = {0.0f, 0.0f};
-        const int32_t n = 2 * i;
-        if (n < count) {
-            value.re = (float)samples[n] * params->window[n <= half ? n : count - n];
-        }
-        if (n + 1 < count) {
-            value.im = (float)samples[n + 1] * params->window[n + 1 <= half ? n + 1 : count - n - 1];
-        }
-        z[place] = value;
-        int32_t bit = points >> 1; /* adds one to `place`, carrying downwards */
-        for (; place & bit; bit >>= 1) {
-            place ^= bit;
-        }
-        place |= bit;
-    }
-}
-
-/* exp(-2 pi i k / fft_size) for k below fft_size. */
+/* exp(-2 pi i k / fft_size) for k up to half of fft_size. */
 static inline complex twiddle(const kws_features_params *params, int32_t k)
 {
-    const int32_t half = params->fft_size / 2;
-    const float *const pair = params->twiddles + 2 * (k < half ? k : k - half);
-    const complex value = {k < half ? pair[0] : -pair[0], k < half ? pair[1] : -pair[1]};
+    const float *const first = params->cosines, *const last = first + (params->fft_size >> 2);
+    complex value;
+    if (k <= last - first) {
+        value.re = first[k];
+        value.im = -last[-k];
+    } else {
+        k -= (int32_t)(last - first);
+        value.re = -last[-k];
+        value.im = -first[k];
+    }
     return value;
 }
 
-/* Two halvings at a time: four spectra of `size` points, at every fourth point, to one of four times the size. */
-static inline void join_four(complex *at, int32_t size, complex w1, complex w2, complex w3)
+/* Samples times the window, whose second half mirrors the first. */
+static void load(const kws_features_params *params, const int16_t *samples, float *x)
 {
-    const complex a = at[0], b = times(at[size], w2), c = times(at[2 * size], w1), d = times(at[3 * size], w3);
-    const complex even = plus(a, b), odd = minus(a, b), sum = plus(c, d), difference = minus(c, d);
-    at[0] = plus(even, sum);
-    at[2 * size] = minus(even, sum);
-    at[size].re = odd.re + difference.im;
-    at[size].im = odd.im - difference.re;
-    at[3 * size].re = odd.re - difference.im;
-    at[3 * size].im = odd.im + difference.re;
+    const int32_t count = params->window_samples, half = count / 2;
+    int32_t n = 0;
+    for (; n <= half; n++) {
+        x[n] = (float)samples[n] * params->window[n];
+    }
+    for (; n < count; n++) {
+        x[n] = (float)samples[n] * params->window[count - n];
+    }
+    for (; n < params->fft_size; n++) {
+        x[n] = 0.0f;
+    }
 }
 
+/* Number k comes to lie where the bits of k, reversed, say. */
 static void transform(const kws_features_params *params, complex *z)
 {
-    const int32_t points = params->fft_size / 2;
-    int32_t size = 1;
-    int32_t halvings = 0;
-    while (1 << halvings < points) {
-        halvings++;
+    complex *const end = z + params->fft_size / 2;
+    int32_t size = params->fft_size / 8, step = 2;
+    for (; size > 0; size /= 4, step *= 4) {
+        for (int32_t j = 0; j < size; j++) {
+            const complex w1 = twiddle(params, j * step), w2 = times(w1, w1), w3 = times(w1, w2);
+            for (complex *at = z + j; at < end; at += 4 * size) {
+                const complex a = at[0], b = at[size], c = at[2 * size], d = at[3 * size];
+                const complex even = plus(a, c), odd = minus(a, c), sum = plus(b, d), difference = minus(b, d);
+                const complex y2 = minus(even, sum), y1 = {odd.re + difference.im, odd.im - difference.re};
+                const complex y3 = {odd.re - difference.im, odd.im + difference.re};
+                at[0] = plus(even, sum);
+                at[size] = j ? times(y2, w2) : y2;
+                at[2 * size] = j ? times(y1, w1) : y1;
+                at[3 * size] = j ? times(y3, w3) : y3;
+            }
+        }
     }
-    if (halvings % 2) {
-        for (complex *at = z; at < z + points; at += 2) {
+    if (step < params->fft_size) { /* an odd number of halvings ends with one by itself */
+        for (complex *at = z; at < end; at += 2) {
             const complex a = at[0], b = at[1];
             at[0] = plus(a, b);
             at[1] = minus(a, b);
         }
-        size = 2;
-    }
-    for (; size < points; size *= 4) {
-        const int32_t step = params->fft_size / (4 * size);
-        for (int32_t j = 0; j < size; j++) {
-            const complex w1 = twiddle(params, j * step), w2 = twiddle(params, 2 * j * step);
-            const complex w3 = twiddle(params, 3 * j * step);
-            for (complex *at = z + j; at < z + points; at += 4 * size) {
-                join_four(at, size, w1, w2, w3);
-            }
-        }
     }
 }
 
-/* Bin k of the real samples, k from 1 to points - 1: twice its magnitude. */
+/* The number whose 32 bits are those of k in reverse. */
+static inline uint32_t reversed(uint32_t k)
+{
+#if defined(__thumb2__) && defined(__GNUC__)
+    uint32_t bits;
+    __asm__("rbit %0, %1" : "=r"(bits) : "r"(k));
+    return bits;
+#else
+    k = (k << 16) | (k >> 16);
+    k = (k & 0x00ff00ffU) << 8 | (k >> 8 & 0x00ff00ffU);
+    k = (k & 0x0f0f0f0fU) << 4 | (k >> 4 & 0x0f0f0f0fU);
+    k = (k & 0x33333333U) << 2 | (k >> 2 & 0x33333333U);
+    return (k & 0x55555555U) << 1 | (k >> 1 & 0x55555555U);
+#endif
+}
+
+/* Bin k of the real samples, k from 1 to points: twice its magnitude. */
 static inline float twice_magnitude(const kws_features_params *params, const complex *z, int32_t k)
 {
-    const int32_t points = params->fft_size / 2;
-    const complex a = z[k], b = {z[points - k].re, -z[points - k].im};
-    const complex turned = times(minus(a, b), twiddle(params, k)); /* times -i below */
-    const float re = a.re + b.re + turned.im, im = a.im + b.im - turned.re;
+    const int32_t points = params->fft_size >> 1, zeros = params->unused_bits;
+    if (k == points) {
+        const float both = 2.0f * (z[0].re - z[0].im);
+        return both < 0.0f ? -both : both;
+    }
+    const complex a = z[reversed((uint32_t)k) >> zeros], b = z[reversed((uint32_t)(points - k)) >> zeros];
+    const complex difference = {a.re - b.re, a.im + b.im};
+    const complex turned = times(difference, twiddle(params, k)); /* times -i below */
+    const float re = a.re + b.re + turned.im, im = a.im - b.im - turned.re;
     return square_root(re * re + im * im);
-}
-
-static void gather_bands(const kws_features_params *params, const complex *z, float *bands)
-{
-    const int32_t points = params->fft_size / 2;
-    for (int32_t band = 0; band < params->mel_bands; band++) {
-        bands[band] = 0.0f;
-    }
-    for (int32_t k = 1; k < params->bins; k++) {
-        float magnitude;
-        if (k == points) {
-            magnitude = 2.0f * (z[0].re - z[0].im);
-            magnitude = magnitude < 0.0f ? -magnitude : magnitude;
-        } else {
-            magnitude = twice_magnitude(params, z, k);
-        }
-        const int32_t band = params->band[k];
-        const float rising = magnitude * params->rise[k];
-        if (band < params->mel_bands) {
-            bands[band] += rising;
-        }
-        if (band > 0) {
-            bands[band - 1] += magnitude - rising;
-        }
-    }
-}
-
-static inline int8_t quantize(const kws_features_params *params, float feature)
-{
-    const float value = feature * params->steps + (float)params->zero_point;
-    if (value <= -128.0f) {
-        return -128;
-    }
-    if (value >= 127.0f) {
-        return 127;
-    }
-    return (int8_t)((int32_t)(value + 128.5f) - 128);
 }
 
 /* The format of a kept band has the exponents 2^-31 to 2^32 of a float, and its ten upper bits of mantissa. */
@@ -209,32 +180,70 @@ static inline float unpack(uint16_t code)
     return code ? band : 0.0f;
 }
 
+/* A bin between the centres of two bands gives each its share. `bands[band - 1]` is complete when the bins below the
+ * centre of `band` are done. */
+static void gather_bands(const kws_features_params *params, const complex *z, uint16_t *bands)
+{
+    float below = 0.0f; /* twice what band - 1 has from below its centre */
+    int32_t k = 1;
+    for (int32_t band = 0; band <= params->mel_bands; band++) {
+        float lower = 0.0f, upper = 0.0f; /* the shares of band - 1 and of band */
+        for (; k < params->bins && params->band[k] == band; k++) {
+            const float magnitude = twice_magnitude(params, z, k), share = magnitude * params->rise[k];
+            upper += share;
+            lower += magnitude - share;
+        }
+        if (band > 0) {
+            bands[band - 1] = pack(0.5f * (below + lower));
+        }
+        below = upper;
+    }
+}
+
 void kws_features_bands(const kws_features_params *params, const int16_t *samples, uint16_t *bands, float *scratch)
 {
     complex *const z = (complex *)(void *)scratch;
-    float *const sums = scratch + params->fft_size;
-    load(params, samples, z);
+    load(params, samples, scratch);
     transform(params, z);
-    gather_bands(params, z, sums);
-    for (int32_t band = 0; band < params->mel_bands; band++) {
-        bands[band] = pack(0.5f * sums[band]);
+    gather_bands(params, z, bands);
+}
+
+static inline int8_t quantize(const kws_features_params *params, float feature)
+{
+    const float value = feature * params->steps + (float)params->zero_point;
+    if (value <= -128.0f) {
+        return -128;
     }
+    if (value >= 127.0f) {
+        return 127;
+    }
+    return (int8_t)((int32_t)(value + 128.5f) - 128);
 }
 
 void kws_features_of_bands(const kws_features_params *params, const uint16_t *bands, int32_t peak, int8_t *features,
                            float *scratch)
 {
+    const int32_t last = params->mel_bands - 1, half = (params->mel_bands + 1) / 2;
     const float loudness = 1.0f / (float)peak;
-    for (int32_t band = 0; band < params->mel_bands; band++) {
+    for (int32_t band = 0; band <= last; band++) {
         scratch[band] = logarithm(unpack(bands[band]) * loudness + params->log_floor);
+    }
+    if (params->transform) { /* a row of it is even or odd about its middle: sums first, then differences */
+        for (int32_t band = 0; band < last - band; band++) {
+            const float lower = scratch[band], upper = scratch[last - band];
+            scratch[band] = lower + upper;
+            scratch[last - band] = lower - upper;
+        }
     }
     for (int32_t i = 0; i < params->coefficients; i++) {
         float feature = scratch[i];
         if (params->transform) {
-            const float *const row = params->transform + i * params->mel_bands;
+            const float *const row = params->transform + i * half;
+            const float *value = i % 2 ? scratch + last : scratch;
+            const int32_t step = i % 2 ? -1 : 1;
             feature = 0.0f;
-            for (int32_t band = 0; band < params->mel_bands; band++) {
-                feature += row[band] * scratch[band];
+            for (int32_t band = 0; band < half; band++, value += step) {
+                feature += row[band] * *value;
             }
         }
         features[i] = quantize(params, feature);

@@ -18,14 +18,15 @@
  * share `rise[k]` of its magnitude, the lower one the rest. A bin outside a band at the end gives that share to none. */
 typedef struct {
     const float *window;        /* [window_samples / 2 + 1]: its first half; the second mirrors it */
-    const float *twiddles;      /* [fft_size / 2][2]: cosine and sine of -2 pi k / fft_size */
+    const float *cosines;       /* [fft_size / 4 + 1]: of 2 pi k / fft_size */
     const uint8_t *band;        /* [bins] */
     const float *rise;          /* [bins] */
-    const float *transform;     /* [coefficients][mel_bands]; 0: the logarithms are the features */
+    const float *transform;     /* [coefficients][(mel_bands + 1) / 2], the first half of each row; 0: there is none */
     int32_t window_samples;
     int32_t hop_samples;
     int32_t frames;
     int32_t fft_size;           /* a power of two, at least 8 */
+    int32_t unused_bits;        /* of 32, for a number below fft_size / 2 */
     int32_t bins;               /* those above weigh nothing */
     int32_t mel_bands;
     int32_t coefficients;       /* features a frame */
@@ -34,7 +35,7 @@ typedef struct {
     int32_t zero_point;         /* of the network's input */
 } kws_features_params;
 
-/* `window_samples` samples to `mel_bands` bands. scratch: fft_size + mel_bands floats. */
+/* `window_samples` samples to `mel_bands` bands. scratch: fft_size floats. */
 void kws_features_bands(const kws_features_params *params, const int16_t *samples, uint16_t *bands, float *scratch);
 
 /* A frame's bands to its `coefficients` features. `peak`: the sample, 1 to 32768, that counts as 1.

@@ -10,17 +10,18 @@
 /* The shares of bins in bands, and the 16 bits of a band, as in kws_features.h. */
 typedef struct {
     const int32_t *window;      /* [window_samples / 2 + 1], 2^31 is 1: its first half; the second mirrors it */
-    const int32_t *twiddles;    /* [fft_size / 2][2], 2^30 is 1: cosine and sine of -2 pi k / fft_size */
+    const int32_t *cosines;     /* [fft_size / 4 + 1], 2^30 is 1: of 2 pi k / fft_size */
     const uint8_t *band;        /* [bins] */
     const uint16_t *rise;       /* [bins], 2^16 is 1 */
     const uint16_t *roots;      /* [97]: the root of (32 + i) * 2^25 */
     const uint16_t *logarithms; /* [33], 2^15 is 1: log2 of 1 + i / 32 */
-    const int16_t *transform;   /* [coefficients][mel_bands], times `gain`; 0: the logarithms times `gain` */
-    int32_t gain;
+    const int16_t *transform;   /* [coefficients][(mel_bands + 1) / 2], the first half of each row; 0: there is none */
+    int32_t gain;               /* of the logarithms, where there is no transform */
     int32_t window_samples;
     int32_t hop_samples;
     int32_t frames;
     int32_t fft_size;           /* a power of two, at least 8 */
+    int32_t unused_bits;        /* of 32, for a number below fft_size / 2 */
     int32_t bins;               /* those above weigh nothing */
     int32_t mel_bands;
     int32_t coefficients;       /* features a frame */
@@ -32,7 +33,7 @@ typedef struct {
     int32_t zero_point;         /* of the network's input */
 } kws_features_fixed_params;
 
-/* `window_samples` samples to `mel_bands` bands. scratch: fft_size + mel_bands words. */
+/* `window_samples` samples to `mel_bands` bands. scratch: fft_size words. */
 void kws_features_fixed_bands(const kws_features_fixed_params *params, const int16_t *samples, uint16_t *bands,
                               int32_t *scratch);
 
