@@ -200,12 +200,19 @@ def evaluate_stream(
     `tell` is told what is going on. Raises `ModelError`, `DatasetError`, `UnavailableError`.
     """
     from rena_kws.datasets.base import open_dataset
+    from rena_kws.frontend.settings import MICRO_FRONTEND
     from rena_kws.streaming.bundle import stream_bundle
-    from rena_kws.streaming.evaluation import StreamSettings
+    from rena_kws.streaming.esphome import EsphomeStream
+    from rena_kws.streaming.evaluation import Listening, StreamSettings
     from rena_kws.streaming.evaluation import evaluate_stream as run
 
-    bundle = stream_bundle(*_with_manifest(model))
-    return run(bundle, open_dataset(dataset, options or {}), settings or StreamSettings(), tell)
+    network, manifest = _with_manifest(model)
+    listening: Listening
+    if manifest and manifest.front_end.get("kind") == MICRO_FRONTEND.kind:
+        listening = EsphomeStream.of(network, manifest)
+    else:
+        listening = stream_bundle(network, manifest)
+    return run(listening, open_dataset(dataset, options or {}), settings or StreamSettings(), tell)
 
 
 def _features(

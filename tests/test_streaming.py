@@ -24,7 +24,7 @@ from rena_kws.export.manifest import Manifest
 from rena_kws.report.det import Operating, det_plot
 from rena_kws.streaming.bundle import stream_bundle
 from rena_kws.streaming.evaluation import StreamSettings
-from rena_kws.streaming.rates import Heard, Smoothed, match, poisson_interval
+from rena_kws.streaming.rates import Heard, Results, Smoothed, match, poisson_interval
 from rena_kws.streaming.stream_sound import SEGMENT_S, Clips, Said, keyword_segments, negative_segments
 
 
@@ -109,7 +109,8 @@ def test_the_interval_is_that_of_the_chi_squared_distribution(count: int, probab
 
 
 def heard(scores: np.ndarray, said: tuple[Said, ...] = (), hours: float = 1.0) -> Heard:
-    return Heard(scores.astype(np.int8), 16_000 + 1280 * np.arange(len(scores)), said, hours)
+    results = Results(scores.astype(np.int8), 16_000 + 1280 * np.arange(len(scores)))
+    return Heard(results, said, hours)
 
 
 def test_a_detection_counts_for_its_own_word_in_its_time_once() -> None:

@@ -181,7 +181,7 @@ def _float_tables(
 ) -> dict[str, NDArray[np.float32]]:
     tables = {"window": window, "cosines": cosines, "rise": rise}
     if front_end.kind == "mfcc":
-        tables["transform"] = half_rows(dct_matrix(front_end).T)
+        tables["transform"] = half_rows(dct_matrix(front_end).T.astype(np.float64))
     return {member: table.astype(np.float32) for member, table in tables.items()}
 
 

@@ -68,11 +68,10 @@ def fixed_tables(
     return FixedTables(tables, members)
 
 
-def half_rows(transform: NDArray[np.floating]) -> NDArray[np.floating]:
+def half_rows(transform: NDArray[np.float64]) -> NDArray[np.float64]:
     """Row i of a cosine transform without its second half, which is the first one's mirror image, negated for odd i; of
     an odd number of bands with the middle one, which is 0 for odd i."""
-    rows: NDArray[np.floating] = transform[:, : (transform.shape[1] + 1) // 2]
-    return rows
+    return transform[:, : (transform.shape[1] + 1) // 2]
 
 
 def _transform_bits(rows: NDArray[np.float64]) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
+import numpy as np
+
 from rena_kws.artifacts import ConvertedModel, Firmware
 from rena_kws.decisions import DecisionSettings
 from rena_kws.errors import ModelError
@@ -15,7 +17,8 @@ from rena_kws.firmware.emit_features import features_sources
 from rena_kws.firmware.emit_stream import StreamEvaluation, evaluation_of, new_rows_of, stream_sources
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 from rena_kws.frontend.settings import FrontEnd
-from rena_kws.streaming.host_stream import HostStream
+from rena_kws.streaming.host_stream import HostStream, Sound
+from rena_kws.streaming.rates import Results
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,16 @@ class StreamBundle:
 
     def on_this_computer(self) -> HostStream:
         return HostStream(self.sources, self.firmware.name)
+
+    def hear(self, sound: Sound) -> Results:
+        """Every result of a new stream: the exported C's, on this computer."""
+        first, period = self.front_end.clip_samples, self.period_samples
+        scores = self._host.scores(sound, first, period)
+        return Results(scores, first + period * np.arange(len(scores)))
+
+    @cached_property
+    def _host(self) -> HostStream:
+        return self.on_this_computer()
 
 
 _generated = lru_cache(maxsize=4)(generate)

@@ -14,22 +14,38 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, takewhile
-from typing import Any
-
-import numpy as np
+from typing import Any, Protocol
 
 from rena_kws.datasets.base import SAMPLE_RATE_HZ, Dataset
 from rena_kws.decisions import DecisionSettings, keyword_indices
 from rena_kws.errors import DatasetError, ModelError
-from rena_kws.streaming.bundle import StreamBundle
-from rena_kws.streaming.host_stream import HostStream
-from rena_kws.streaming.rates import Heard, Rates, Smoothed
-from rena_kws.streaming.stream_sound import Clips, Segment, SegmentMaker, keyword_segments, negative_segments
+from rena_kws.frontend.settings import FrontEnd
+from rena_kws.streaming.rates import Heard, Rates, Results, Smoothed
+from rena_kws.streaming.stream_sound import Clips, SegmentMaker, Sound, keyword_segments, negative_segments
 
 SMOOTHED_RESULTS = (1, 2, 3, 4, 6, 8)
 """What is tried on validation."""
 
 Tell = Callable[[str], None]
+
+
+class Listening(Protocol):
+    """What is evaluated: a `StreamBundle`, or an `EsphomeStream`."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def front_end(self) -> FrontEnd: ...
+
+    @property
+    def decisions(self) -> DecisionSettings: ...
+
+    def deciding(self, decisions: DecisionSettings) -> Listening:
+        """The same with other decisions. Raises `ModelError` for hops a result that it cannot have."""
+
+    def hear(self, sound: Sound) -> Results:
+        """Every result of a new stream, at 16 kHz. Called from several threads at once."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,7 @@ class StreamReport:
 
 
 def evaluate_stream(
-    bundle: StreamBundle, dataset: Dataset, settings: StreamSettings, tell: Tell = lambda text: None
+    bundle: Listening, dataset: Dataset, settings: StreamSettings, tell: Tell = lambda text: None
 ) -> StreamReport:
     """Raises `ModelError` where the labels are not the dataset's, `DatasetError` where a split cannot be used."""
     if bundle.labels != dataset.labels:
@@ -98,7 +114,6 @@ def evaluate_stream(
         raise ModelError(f"datasets have {SAMPLE_RATE_HZ} Hz, the model listens at {bundle.front_end.sample_rate_hz}")
     if settings.hops_a_result is not None:
         bundle = bundle.deciding(replace(bundle.decisions, hops_a_result=settings.hops_a_result))
-    host = bundle.on_this_computer()
     heard, material = {}, {}
     for number, split in enumerate(("validation", "test")):
         clips = Clips.of(dataset, split)
@@ -106,8 +121,8 @@ def evaluate_stream(
         seed = (settings.seed, number)
         tell(f"listening to the {split} split")
         heard[split] = (
-            _hear(bundle, host, keyword_segments(clips, settings.snr_db, (*seed, 0))),
-            _hear(bundle, host, negative_segments(clips, settings.hours, settings.snr_db, (*seed, 1))),
+            _hear(bundle, keyword_segments(clips, settings.snr_db, (*seed, 0))),
+            _hear(bundle, negative_segments(clips, settings.hours, settings.snr_db, (*seed, 1))),
         )
     tell("choosing the threshold")
     decisions, validation = _choose(bundle, *heard["validation"], settings.false_accepts_per_hour)
@@ -117,15 +132,12 @@ def evaluate_stream(
     return StreamReport(settings, decisions, validation, test, tuple(det), material)
 
 
-def _hear(bundle: StreamBundle, host: HostStream, segments: Iterable[SegmentMaker]) -> list[Heard]:
-    """Each segment by a stream of its own, side by side: the C runs without Python's lock."""
-    first, period = bundle.front_end.clip_samples, bundle.period_samples
+def _hear(bundle: Listening, segments: Iterable[SegmentMaker]) -> list[Heard]:
+    """Each segment by a stream of its own, side by side: networks run without Python's lock."""
 
     def hear(make: SegmentMaker) -> Heard:
-        segment: Segment = make()
-        scores = host.scores(segment.sound, first, period)
-        positions = first + period * np.arange(len(scores))
-        return Heard(scores, positions, segment.said, len(segment.sound) / SAMPLE_RATE_HZ / 3600)
+        segment = make()
+        return Heard(bundle.hear(segment.sound), segment.said, len(segment.sound) / SAMPLE_RATE_HZ / 3600)
 
     workers = os.cpu_count() or 1
     waiting = iter(segments)
@@ -137,7 +149,7 @@ def _hear(bundle: StreamBundle, host: HostStream, segments: Iterable[SegmentMake
 
 
 def _choose(
-    bundle: StreamBundle, keyword: Sequence[Heard], negative: Sequence[Heard], target: float
+    bundle: Listening, keyword: Sequence[Heard], negative: Sequence[Heard], target: float
 ) -> tuple[DecisionSettings, Rates]:
     """The smoothing and threshold with the fewest errors on keywords, missed and stray, among those that keep the
     target, from there on upwards. Of equal thresholds the middle one, which has the most room on both sides; of equal
@@ -161,7 +173,7 @@ def _errors(rates: Rates) -> int:
 
 
 def _curve(
-    bundle: StreamBundle, keyword: Sequence[Heard], negative: Sequence[Heard], decisions: DecisionSettings
+    bundle: Listening, keyword: Sequence[Heard], negative: Sequence[Heard], decisions: DecisionSettings
 ) -> list[Rates]:
     """Rates from threshold 1 downwards."""
     at = Smoothed(keyword, negative, keyword_indices(bundle.labels), decisions.smoothed_results)

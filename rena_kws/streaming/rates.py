@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,18 @@ LATEST_S = 1.0
 """A detection counts for a word if it comes before this long after the word's end."""
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What a network made of a segment: `scores` (results, classes), the sample at which each result was there, and
-    what was said. `hours` of sound."""
+class Results(NamedTuple):
+    """What a network made of a sound: `scores` (results, classes), and the sample at which each result was there."""
 
     scores: NDArray[np.int8]
     positions: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The results of a segment, and what was said in it. `hours` of sound."""
+
+    results: Results
     said: tuple[Said, ...]
     hours: float
 
@@ -72,8 +77,8 @@ class Smoothed:
     """Segments with keywords, and segments without, at one smoothing: rates for any threshold, quickly."""
 
     def __init__(self, keyword: Sequence[Heard], negative: Sequence[Heard], labels: Sequence[int], smoothed: int):
-        self._keyword = [(heard, smooth(heard.scores, smoothed)) for heard in keyword]
-        self._negative = [(heard, smooth(heard.scores, smoothed)) for heard in negative]
+        self._keyword = [(heard, smooth(heard.results.scores, smoothed)) for heard in keyword]
+        self._negative = [(heard, smooth(heard.results.scores, smoothed)) for heard in negative]
         self._labels = labels
 
     def rates(self, decisions: DecisionSettings, hop_ms: float) -> Rates:
@@ -118,7 +123,7 @@ def match(found: Iterable[Detection], heard: Heard, sample_rate_hz: int = 16_000
     open_words = list(heard.said)
     latencies, stray = [], 0
     for detection in found:
-        position = int(heard.positions[detection.result])
+        position = int(heard.results.positions[detection.result])
         fitting = (
             word
             for word in open_words
