@@ -16,30 +16,47 @@ from rena_kws.train.settings import FOR_LONG_TRAINING
 LEAST_TRAINING_S = 10.0
 
 
-def finalists(trials: Iterable[Trial], count: int) -> list[Trial]:
-    """The best trial of each of the best `count` networks. Raises `LimitError` where no trial kept the limits."""
-    trials = list(trials)
-    ranked = sorted(
+def ranked(trials: Iterable[Trial]) -> list[Trial]:
+    """The best trial of each network that kept the limits, the best network first."""
+    order = sorted(
         (trial for trial in trials if trial.evaluation.status == "ok"),
         key=lambda trial: (-trial.evaluation.reward, trial.number),
     )
-    if not ranked:
-        raise LimitError(_why_none(trials))
     first: dict[str, Trial] = {}
-    for trial in ranked:
+    for trial in order:
         first.setdefault(trial.proposal.architecture.id, trial)
-    return list(first.values())[:count]
+    return list(first.values())
+
+
+def finalists(trials: Iterable[Trial], count: int) -> list[Trial]:
+    """The best `count` networks. Raises `LimitError` where no trial kept the limits."""
+    trials = list(trials)
+    if not (best := ranked(trials)):
+        raise LimitError(_why_none(trials))
+    return best[:count]
+
+
+def final_s(trial: Trial, times: float) -> float:
+    """What a finalist takes that trains for `times` as long as its trial did."""
+    return times * _train_s(trial) + 3 * _rest_s(trial)
 
 
 def final_task(task: Task, trial: Trial, clips: int, remaining_s: float | None) -> Task:
     """A finalist takes the time that is left, but never less than its trial had: it would come out worse."""
     training = replace(task.training, augmentation=FOR_LONG_TRAINING)
     if remaining_s is not None:
-        seconds = trial.evaluation.seconds
-        trial_s = seconds.get("train", 0.0)
-        rest_s = sum(seconds.values()) - trial_s  # conversion and profiles come again and twice, with ONNX thrice
-        training = replace(training, max_seconds=max(LEAST_TRAINING_S, trial_s, remaining_s - 3 * rest_s))
+        seconds = max(LEAST_TRAINING_S, _train_s(trial), remaining_s - 3 * _rest_s(trial))
+        training = replace(training, max_seconds=seconds)
     return replace(task, training=training, train_clips=clips)
+
+
+def _train_s(trial: Trial) -> float:
+    return trial.evaluation.seconds.get("train", 0.0)
+
+
+def _rest_s(trial: Trial) -> float:
+    """Conversion and profiles, which come once more for a finalist, and twice, with ONNX thrice."""
+    return sum(trial.evaluation.seconds.values()) - _train_s(trial)
 
 
 def train_finalists(

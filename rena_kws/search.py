@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
@@ -19,22 +18,21 @@ from rena_kws.cluster import ClusterExecutor
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
 from rena_kws.errors import ModelError, RenaError
-from rena_kws.finalists import final_task, finalists, outcome_of, score_on_test, train_finalists
+from rena_kws.finalists import final_s, final_task, finalists, outcome_of, ranked, score_on_test, train_finalists
 from rena_kws.halving import Halving
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward.limit_filter import LimitFilter
+from rena_kws.run_clock import RunClock
 from rena_kws.run_folder import RunFolder
 from rena_kws.search_settings import SearchSettings
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.search_space import SearchSpace
 from rena_kws.starting_point import refuse_impossible_limits, search_space, starting_network
-from rena_kws.store import Store, Trial
+from rena_kws.store import Trial
 from rena_kws.train.settings import TrainSettings
 from rena_kws.workers import WorkerPool
 
-FINAL_SHARE = 0.4
-"""The part of the time that is kept for training the finalists."""
 TRIAL_TIMEOUT_S = 1800.0
 
 
@@ -71,7 +69,7 @@ def run_search(
     executor: Executor | None = None,
 ) -> SearchResult:
     """Search, and return the winner. Raises `LimitError` where no network can meet the limits, or none was found."""
-    clock = _Clock(folder.store, settings.minutes)
+    clock = RunClock(folder.store, settings.minutes)
     pool = executor
     if pool is None and settings.cluster:
         pool = ClusterExecutor(settings.cluster)
@@ -105,7 +103,7 @@ class _Search:
         labels: tuple[str, ...],
         folder: RunFolder,
         pool: Executor,
-        clock: _Clock,
+        clock: RunClock,
         watch: Watcher,
     ) -> None:
         self.settings, self.task, self.labels = settings, task, labels
@@ -174,12 +172,23 @@ class _Search:
     def _may_start(self, started: int) -> bool:
         """Whether one more trial is asked for, and ends before the finalists' time begins."""
         within_trials = self.settings.trials is None or started < self.settings.trials
-        return within_trials and self.clock.elapsed_s + self._trial_s() < self.clock.explore_until_s
+        ends_s = self.clock.elapsed_s + self._trial_s()
+        return within_trials and ends_s < self.clock.explore_until_s(self._finals_s())
 
     def _trial_s(self) -> float:
         """What a trained trial took so far: the median, since one large network says little about the next."""
         trained = [t.evaluation.seconds for t in self.trials if t.evaluation.status in ("ok", "stopped")]
         return statistics.median(sum(seconds.values()) for seconds in trained) if trained else 0.0
+
+    def _finals_s(self) -> float:
+        """What the finalists will take, had the search found them by now."""
+        longest = self.settings.final_clips / self.settings.trial_clips
+        best = ranked(self.trials)[: self._finalists]
+        return max((final_s(trial, longest) for trial in best), default=float("inf"))
+
+    @property
+    def _finalists(self) -> int:
+        return max(2, self.settings.workers)
 
     def _trained_ancestor(self, proposal: Proposal) -> Trained | None:
         """What the proposal can inherit: of its parent, or, where that was not trained, of the one before. The first
@@ -213,7 +222,7 @@ class _Search:
         controller.tell(trial.proposal, trial.evaluation)
 
     def _finish(self) -> SearchResult:
-        best = finalists(self.trials, max(2, self.settings.workers))
+        best = finalists(self.trials, self._finalists)
         self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
         remaining_s, clips = self.clock.remaining_s, self.settings.final_clips
         tasks = [(trial, final_task(self.task, trial, clips, remaining_s)) for trial in best]
@@ -241,24 +250,3 @@ def _task(settings: SearchSettings) -> Task:
         seed=settings.seed,
         threads=1 if settings.cluster else max(1, (os.cpu_count() or 1) // settings.workers),
     )
-
-
-class _Clock:
-    """The run's own time: what earlier sessions of it used counts too."""
-
-    def __init__(self, store: Store, minutes: float | None) -> None:
-        earlier = store.replay()
-        self._start = time.monotonic() - (earlier[-1].elapsed_s if earlier else 0.0)
-        self._budget_s = minutes * 60.0 if minutes is not None else None
-
-    @property
-    def elapsed_s(self) -> float:
-        return time.monotonic() - self._start
-
-    @property
-    def remaining_s(self) -> float | None:
-        return None if self._budget_s is None else max(0.0, self._budget_s - self.elapsed_s)
-
-    @property
-    def explore_until_s(self) -> float:
-        return float("inf") if self._budget_s is None else self._budget_s * (1.0 - FINAL_SHARE)

@@ -18,16 +18,18 @@ import numpy as np
 import pytest
 
 from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement, Trained
+from rena_kws.controller.base import Proposal
 from rena_kws.errors import LimitError, ModelError, RenaError, RunFolderError, WorkerLostError
-from rena_kws.finalists import score_on_test
+from rena_kws.finalists import final_s, finalists, ranked, score_on_test
 from rena_kws.frontend.settings import UNSEEN_VOICES_IN_STREAMS
 from rena_kws.pipeline import Outcome, evaluate, measure_untrained
 from rena_kws.reward import parse_limit
+from rena_kws.run_clock import RunClock
 from rena_kws.run_folder import RunFolder
 from rena_kws.search import run_search
 from rena_kws.search_settings import SearchSettings
 from rena_kws.spec.search_space import seed_architecture
-from rena_kws.store import JournalStore
+from rena_kws.store import JournalStore, MemoryStore, Trial
 
 
 class Answers(Executor):
@@ -113,6 +115,20 @@ def test_the_winner_is_the_best_on_validation(tmp_path: Path) -> None:
     result = run_search(settings(), open_run(tmp_path / "run"), executor=Answers())
     accuracies = [trial.evaluation.accuracy or 0.0 for trial in result.trials]
     assert result.outcome.evaluation.accuracy == max(accuracies)
+
+
+def test_finalists_are_left_the_time_that_they_need() -> None:
+    def trial(number: int, channels: int, reward: float, train_s: float) -> Trial:
+        evaluation = Evaluation("ok", reward, reward, seconds={"convert": 2.0, "train": train_s})
+        return Trial(number, Proposal(number, seed_architecture(2, channels=channels)), evaluation, 10.0)
+
+    trials = [trial(0, 8, 0.9, 10.0), trial(1, 16, 0.95, 20.0), trial(2, 8, 0.8, 1.0), trial(3, 24, 0.7, 99.0)]
+    assert [each.number for each in ranked(trials)] == [1, 0, 3]
+    assert [final_s(each, 12.5) for each in finalists(trials, 2)] == [256.0, 131.0]
+    clock = RunClock(MemoryStore(), minutes=20)
+    assert clock.explore_until_s(256.0) == 944.0
+    assert clock.explore_until_s(float("inf")) == clock.explore_until_s(700.0) == 720.0
+    assert RunClock(MemoryStore(), None).explore_until_s(256.0) == float("inf")
 
 
 def test_later_networks_meet_a_bar_that_a_resumed_run_remembers(tmp_path: Path) -> None:
