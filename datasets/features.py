@@ -44,6 +44,11 @@ class Features:
     speakers: tuple[str, ...]
     labels: tuple[str, ...]
 
+    def and_also(self, more: Features) -> Features:
+        """These and then `more`, of the same labels."""
+        x, y = np.concatenate([self.x, more.x]), np.concatenate([self.y, more.y])
+        return Features(x, y, self.speakers + more.speakers, self.labels)
+
 
 def load_features(
     dataset: Dataset,

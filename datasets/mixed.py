@@ -1,4 +1,5 @@
-"""One dataset with the training clips of another mixed in: recordings are few, synthesised voices are many.
+"""Training clips from elsewhere: of another dataset, mixed in, since recordings are few and synthesised voices many; or
+of another split.
 
 Validation and test stay those of the first, so what is scored is what the user has. Where one has very few training
 clips they come again and again, to be augmented otherwise each time: a hundred would drown in ten thousand.
@@ -64,3 +65,26 @@ class MixedDataset(Dataset):
     @property
     def notes(self) -> tuple[str, ...]:
         return (*self._main.notes, *self._more.notes)
+
+
+class ValidationAsTraining(Dataset):
+    """The clips that `main` validates with, to train on. It has no other split."""
+
+    def __init__(self, main: Dataset) -> None:
+        self._main = main
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self._main.labels
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"{self._main.fingerprint} validation".encode()).hexdigest()[:16]
+
+    def count(self, split: str) -> int:
+        return self._main.count("validation") if split == "train" else 0
+
+    def split(self, split: str) -> Iterator[Clip]:
+        if split != "train":
+            raise DatasetError(f"the validation clips were taken for training: there is no {split} split")
+        yield from self._main.split("validation")

@@ -290,6 +290,7 @@ def _write_winner(settings: SearchSettings, result: SearchResult, path: Path) ->
     figures = {
         "accuracy": result.outcome.evaluation.accuracy,
         "test_accuracy": result.test_accuracy,
+        "refit": result.refit,
         "agreement_with_keras": dict(result.outcome.agreement),
         "measurement": measurement.as_json(),
         "architecture": result.architecture.as_json(),

@@ -75,6 +75,17 @@ def train_finalists(
     return max(good, key=lambda pair: pair[1].evaluation.reward)
 
 
+def refit(network: Architecture, winner: Outcome, task: Task, pool: Executor, trained: Trained | None) -> Outcome:
+    """The winner trained once more, from what `trained` says it had learnt, on the validation split too. Its accuracy
+    stays the one that it was chosen by: the clips say nothing about it any more. Where it now breaks a limit or fails,
+    the winner as it was."""
+    again = outcome_of(pool.submit(evaluate, network, replace(task, refit=True), True, trained))
+    if again.evaluation.status != "ok":
+        return winner
+    accuracy, reward = winner.evaluation.accuracy, winner.evaluation.reward
+    return replace(again, evaluation=replace(again.evaluation, accuracy=accuracy, reward=reward))
+
+
 def outcome_of(future: Future[Outcome]) -> Outcome:
     """What the worker says; one that was lost costs its candidate only. Whatever else goes wrong ends the search."""
     try:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rena_kws.artifacts import BuiltModel, ConvertedModel, Evaluation, Measurement, Trained
 from rena_kws.datasets.base import open_dataset
 from rena_kws.datasets.features import Features, load_features
+from rena_kws.datasets.mixed import ValidationAsTraining
 from rena_kws.devices import catalogue
 from rena_kws.devices.description import Device
 from rena_kws.errors import CandidateError, DoesNotFitError, ModelError
@@ -54,12 +55,18 @@ class Task:
     cache_dir: Path | None = None
     bar: float = 0.0
     """The reward that a network must have earned a part of the way through its training to go on with it."""
+    refit: bool = False
+    """Whether to train on the validation split too."""
 
     def features(self, split: str) -> Features:
         """The features of a split; the training split with its augmented variants."""
         variants = self.variants if split == "train" else 0
         dataset = open_dataset(self.dataset, dict(self.dataset_options))
-        return load_features(dataset, self.front_end, split, self.cache_dir, variants, self.seed)
+        found = load_features(dataset, self.front_end, split, self.cache_dir, variants, self.seed)
+        if split == "train" and self.refit:
+            more = ValidationAsTraining(dataset)
+            found = found.and_also(load_features(more, self.front_end, split, self.cache_dir, variants, self.seed))
+        return found
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from rena_kws.cluster import ClusterExecutor
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
 from rena_kws.errors import ModelError, RenaError
-from rena_kws.finalists import final_s, final_task, finalists, outcome_of, ranked, score_on_test, train_finalists
+from rena_kws.finalists import final_s, final_task, finalists, outcome_of, ranked, refit, score_on_test, train_finalists
 from rena_kws.halving import Halving
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
@@ -53,13 +53,15 @@ Watcher = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The winner, its figures and all trials. `outcome.evaluation.accuracy` is on validation, `test_accuracy` not."""
+    """The winner, its figures and all trials. `outcome.evaluation.accuracy` is on validation, `test_accuracy` not. With
+    `refit` the former is that of the winner before it was trained on validation too."""
 
     architecture: Architecture
     outcome: Outcome
     test_accuracy: float
     labels: tuple[str, ...]
     trials: list[Trial]
+    refit: bool = False
 
 
 def run_search(
@@ -184,11 +186,16 @@ class _Search:
         """What the finalists will take, had the search found them by now."""
         longest = self.settings.final_clips / self.settings.trial_clips
         best = ranked(self.trials)[: self._finalists]
-        return max((final_s(trial, longest) for trial in best), default=float("inf"))
+        return self._final_rounds * max((final_s(trial, longest) for trial in best), default=float("inf"))
 
     @property
     def _finalists(self) -> int:
         return max(2, self.settings.workers)
+
+    @property
+    def _final_rounds(self) -> int:
+        """How many long trainings come one after the other."""
+        return 2 if self.settings.refit else 1
 
     def _trained_ancestor(self, proposal: Proposal) -> Trained | None:
         """What the proposal can inherit: of its parent, or, where that was not trained, of the one before. The first
@@ -224,12 +231,23 @@ class _Search:
     def _finish(self) -> SearchResult:
         best = finalists(self.trials, self._finalists)
         self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
-        remaining_s, clips = self.clock.remaining_s, self.settings.final_clips
-        tasks = [(trial, final_task(self.task, trial, clips, remaining_s)) for trial in best]
-        architecture, outcome = train_finalists(tasks, self.pool, self._trained)
+        tasks = [(trial, self._final_task(trial, self._final_rounds)) for trial in best]
+        architecture, chosen = train_finalists(tasks, self.pool, self._trained)
+        outcome = chosen
+        if self.settings.refit:
+            self.watch(Progress("training the winner on validation too", self.clock.elapsed_s, None, len(self.trials)))
+            trial = next(trial for trial in best if trial.proposal.architecture.id == architecture.id)
+            trained = self._trained(architecture.id)
+            outcome = refit(architecture, chosen, self._final_task(trial, 1), self.pool, trained)
         test_accuracy = self.pool.submit(score_on_test, outcome, self.task).result()
         self.watch(Progress("done", self.clock.elapsed_s, None, len(self.trials)))
-        return SearchResult(architecture, outcome, test_accuracy, self.labels, self.trials)
+        return SearchResult(architecture, outcome, test_accuracy, self.labels, self.trials, outcome is not chosen)
+
+    def _final_task(self, trial: Trial, rounds: int) -> Task:
+        """For the first of `rounds` trainings in the time that is left."""
+        remaining_s = self.clock.remaining_s
+        share_s = None if remaining_s is None else remaining_s / rounds
+        return final_task(self.task, trial, self.settings.final_clips, share_s)
 
 
 def _task(settings: SearchSettings) -> Task:

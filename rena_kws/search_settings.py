@@ -21,6 +21,7 @@ class SearchSettings:
     A network begins with the weights of the network it was made from, unless `inherit` is False. The first of all is
     `start`, with its own weights where it has some, for as many words as the dataset has; None: `starting_network`.
     With `halving` the worse half of the networks stops a part of the way through its training.
+    With `refit` the winner is trained once more, on the validation split too, which then says nothing about it.
     With `streaming` networks are searched that a stream evaluates by new rows alone (`SearchSpace.streaming`). That
     wants a front end that takes clips as loud as they are, such as `UNSEEN_VOICES_IN_STREAMS`; `RenaError` for another.
     `cluster` is the address of a Dask scheduler, whose workers are used instead of `workers` local processes.
@@ -43,6 +44,7 @@ class SearchSettings:
     streaming: bool = False
     inherit: bool = True
     halving: bool = True
+    refit: bool = False
     trial_clips: int = 20_000
     final_clips: int = 250_000
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rena_kws.datasets.base import Clip, open_dataset
+from rena_kws.datasets.mixed import ValidationAsTraining
 from rena_kws.errors import DatasetError, UnknownNameError
+from rena_kws.pipeline import Task
 
 
 def arrays(path: Path, labels: tuple[str, ...], level: int) -> str:
@@ -34,6 +37,20 @@ def test_training_gains_the_clips_of_shared_labels_and_the_other_splits_none(tmp
     assert described(list(mixed.split("validation"))) == own
     assert described(list(mixed.split("test"))) == own
     assert mixed.count("test") == 4 and mixed.count("train") >= 6
+
+
+def test_what_is_validated_with_can_be_trained_on(tmp_path: Path) -> None:
+    mixed = open_dataset(arrays(tmp_path / "main.npz", ("up", "down"), 1000))
+    more = ValidationAsTraining(mixed)
+    assert described(list(more.split("train"))) == described(list(mixed.split("validation")))
+    assert (more.labels, more.count("train"), more.count("test")) == (mixed.labels, 4, 0)
+    assert more.fingerprint != mixed.fingerprint
+    with pytest.raises(DatasetError, match="there is no test split"):
+        next(more.split("test"))
+    whole = Task("cortex-m4", f"arrays:{tmp_path / 'main.npz'}", variants=1, cache_dir=tmp_path, refit=True)
+    assert len(whole.features("train").x) == 2 * (4 + 4)
+    assert len(replace(whole, refit=False).features("train").x) == 2 * 4
+    assert len(whole.features("validation").x) == len(whole.features("test").x) == 4
 
 
 def test_the_fingerprint_tells_what_was_mixed_in(tmp_path: Path) -> None:

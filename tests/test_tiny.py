@@ -55,8 +55,10 @@ def test_words_in_firmware_out(dataset: str, tmp_path: Path, tool: Callable[[str
 
     more = argparse.ArgumentParser()
     search_cmd.add_arguments(more)
-    again = replace(settings, start=search_cmd.settings_of(more.parse_args(["--start", str(folder)])).start, trials=1)
+    given = search_cmd.settings_of(more.parse_args(["--start", str(folder), "--refit"]))
+    again = replace(settings, start=given.start, refit=given.refit, trials=1)
     told, _ = api.search(again, tmp_path / "again")
+    assert told.refit
     assert told.trials[0].proposal.architecture == result.architecture  # with what it has learnt
     assert (told.trials[0].evaluation.accuracy or 0) >= (result.outcome.evaluation.accuracy or 0) - 0.1
 

@@ -61,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-scratch", action="store_true", help="train each network from fresh weights instead of its parent's"
     )
+    parser.add_argument(
+        "--refit", action="store_true", help="train the winner once more, on the validation split too: for few speakers"
+    )
     parser.add_argument("--no-halving", action="store_true", help="train every network to the end")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cluster", metavar="tcp://HOST:PORT", help="a Dask scheduler, whose workers evaluate instead")
@@ -125,6 +128,7 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
         seed=arguments.seed,
         inherit=not arguments.from_scratch,
         halving=not arguments.no_halving,
+        refit=arguments.refit,
         streaming=arguments.streaming,
         front_end=MICRO_FRONTEND if for_esphome else of_stream,
         workers=arguments.workers,
@@ -160,6 +164,7 @@ def _as_json(result: SearchResult, folder: Path) -> dict[str, Any]:
         "run": str(folder),
         "validation_accuracy": result.outcome.evaluation.accuracy,
         "test_accuracy": result.test_accuracy,
+        "refit": result.refit,
         "trials": len(result.trials),
         "architecture": result.architecture.as_json(),
         "measurement": measurement.as_json(),
@@ -173,8 +178,9 @@ def _print(result: SearchResult, settings: SearchSettings, folder: Path) -> None
     measurement = result.outcome.measurement
     assert measurement is not None
     print(render_table(result.trials, settings.limits))
+    then = ", before it was trained on that too" if result.refit else ""
     print(
-        f"\nwinner: {100 * (result.outcome.evaluation.accuracy or 0):.1f} % on validation, "
+        f"\nwinner: {100 * (result.outcome.evaluation.accuracy or 0):.1f} % on validation{then}, "
         f"{100 * result.test_accuracy:.1f} % on test (measured, int8)"
     )
     print(describe_measurement(measurement, layers=False))

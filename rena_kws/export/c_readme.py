@@ -23,9 +23,10 @@ def _network(library: CLibrary, start: str, host_test: str) -> str:
     searched = figures.get("measurement")
     if searched and searched["device"] != library.measurement.device:
         rows.append(_figures_row(Measurement(**{**searched, "outputs": np.empty(0), "layers": ()})))
+    validation = "validation split, before it was trained on that too" if figures.get("refit") else "validation split"
     accuracy = "".join(
-        f"\nint8 accuracy on the {split} split, measured: {100 * figures[key]:.1f} %\n"
-        for split, key in (("validation", "accuracy"), ("test", "test_accuracy"))
+        f"\nint8 accuracy on the {split}, measured: {100 * figures[key]:.1f} %\n"
+        for split, key in ((validation, "accuracy"), ("test split", "test_accuracy"))
         if figures.get(key) is not None
     )
     labels = ", ".join(library.manifest.labels) or "unknown (the model came without a manifest)"

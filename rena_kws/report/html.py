@@ -105,9 +105,10 @@ def _header(settings: Mapping[str, Any], limits: Iterable[Limit]) -> str:
 def _winner(winner: Mapping[str, Any]) -> str:
     measured = winner.get("measurement") or {}
     how = measured.get("how", "")
+    chosen_by = "validation, before training on it too" if winner.get("refit") else "validation split, chosen by"
     figures = [
         ("accuracy", _percent(winner.get("test_accuracy")), "int8, test split, scored once"),
-        ("accuracy", _percent(winner.get("accuracy")), "int8, validation split, chosen by"),
+        ("accuracy", _percent(winner.get("accuracy")), f"int8, {chosen_by}"),
         ("latency", _number(measured.get("latency_ms"), "ms", 3), how),
         ("RAM", _number(measured.get("ram_bytes"), "bytes"), how),
         ("flash", _number(measured.get("flash_bytes"), "bytes"), how),
