@@ -21,7 +21,10 @@ from rena_kws.frontend.features import band_position, dct_matrix
 from rena_kws.frontend.settings import FrontEnd
 
 _TEMPLATES = {
-    "front_end": ("kws_features.h", "kws_features.c", "kws_features_fixed.h", "kws_features_fixed.c"),
+    "front_end": (
+        *("kws_features.h", "kws_features.c", "kws_features_fixed.h", "kws_features_fixed.c"),
+        "kws_reversed_bits.h",
+    ),
     "c": ("kws_assembly.h", "kws_dsp.h"),
 }
 """By folder."""

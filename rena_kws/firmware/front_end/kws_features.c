@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "kws_reversed_bits.h"
+
 typedef struct {
     float re, im;
 } complex;
@@ -129,22 +131,6 @@ static void transform(const kws_features_params *params, complex *z)
     }
 }
 
-/* The number whose 32 bits are those of k in reverse. */
-static inline uint32_t reversed(uint32_t k)
-{
-#if defined(__thumb2__) && defined(__GNUC__)
-    uint32_t bits;
-    __asm__("rbit %0, %1" : "=r"(bits) : "r"(k));
-    return bits;
-#else
-    k = (k << 16) | (k >> 16);
-    k = (k & 0x00ff00ffU) << 8 | (k >> 8 & 0x00ff00ffU);
-    k = (k & 0x0f0f0f0fU) << 4 | (k >> 4 & 0x0f0f0f0fU);
-    k = (k & 0x33333333U) << 2 | (k >> 2 & 0x33333333U);
-    return (k & 0x55555555U) << 1 | (k >> 1 & 0x55555555U);
-#endif
-}
-
 /* Bin k of the real samples, k from 1 to points: twice its magnitude. */
 static inline float twice_magnitude(const kws_features_params *params, const complex *z, int32_t k)
 {
@@ -153,7 +139,7 @@ static inline float twice_magnitude(const kws_features_params *params, const com
         const float both = 2.0f * (z[0].re - z[0].im);
         return both < 0.0f ? -both : both;
     }
-    const complex a = z[reversed((uint32_t)k) >> zeros], b = z[reversed((uint32_t)(points - k)) >> zeros];
+    const complex a = z[kws_reversed_bits((uint32_t)k) >> zeros], b = z[kws_reversed_bits((uint32_t)(points - k)) >> zeros];
     const complex difference = {a.re - b.re, a.im + b.im};
     const complex turned = times(difference, twiddle(params, k)); /* times -i below */
     const float re = a.re + b.re + turned.im, im = a.im - b.im - turned.re;

@@ -11,6 +11,7 @@
 
 #include "kws_assembly.h"
 #include "kws_dsp.h"
+#include "kws_reversed_bits.h"
 
 typedef struct {
     int32_t re, im;
@@ -290,22 +291,6 @@ static void transform(const kws_features_fixed_params *params, complex *z)
     }
 }
 
-/* The number whose 32 bits are those of k in reverse. */
-static inline uint32_t reversed(uint32_t k)
-{
-#if defined(__thumb2__) && defined(__GNUC__)
-    uint32_t bits;
-    __asm__("rbit %0, %1" : "=r"(bits) : "r"(k));
-    return bits;
-#else
-    k = (k << 16) | (k >> 16);
-    k = (k & 0x00ff00ffU) << 8 | (k >> 8 & 0x00ff00ffU);
-    k = (k & 0x0f0f0f0fU) << 4 | (k >> 4 & 0x0f0f0f0fU);
-    k = (k & 0x33333333U) << 2 | (k >> 2 & 0x33333333U);
-    return (k & 0x55555555U) << 1 | (k >> 1 & 0x55555555U);
-#endif
-}
-
 /* The magnitude of bin k of the real samples, k from 1 to points. A window's mean is at most a half. */
 static inline uint32_t bin(const kws_features_fixed_params *params, const complex *z, int32_t k)
 {
@@ -313,7 +298,7 @@ static inline uint32_t bin(const kws_features_fixed_params *params, const comple
     if (k == points) {
         return 2 * absolute(z[0].re - z[0].im);
     }
-    const complex a = z[reversed((uint32_t)k) >> zeros], b = z[reversed((uint32_t)(points - k)) >> zeros];
+    const complex a = z[kws_reversed_bits((uint32_t)k) >> zeros], b = z[kws_reversed_bits((uint32_t)(points - k)) >> zeros];
     const complex twice = {2 * (a.re - b.re), 2 * (a.im + b.im)};
     const complex turned = quarter_times(twice, twiddle(params, k)); /* times -i below */
     return magnitude(params->roots, a.re + b.re + 2 * turned.im, a.im - b.im - 2 * turned.re);
