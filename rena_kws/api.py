@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -224,18 +225,18 @@ def _features(
 ) -> Features:
     """The features of a split, or of "all" three, restricted to `speakers` where these are given."""
     from rena_kws.datasets.base import SPLITS, open_dataset
-    from rena_kws.datasets.features import load_features
+    from rena_kws.datasets.features import Features, load_features
     from rena_kws.datasets.splitting import check_known
 
     opened = open_dataset(dataset, options)
-    parts = [load_features(opened, front_end, name) for name in (SPLITS if split == "all" else (split,))]
-    x, y = np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
-    who = [name for part in parts for name in part.speakers]
-    if speakers is not None:
-        check_known(speakers, set(who) - {""}, "speakers", f"the {split} split")
-        kept = np.isin(who, list(speakers))
-        x, y, who = x[kept], y[kept], [name for name in who if name in speakers]
-    return replace(parts[0], x=x, y=y, speakers=tuple(who))
+    parts = (load_features(opened, front_end, name) for name in (SPLITS if split == "all" else (split,)))
+    found = reduce(Features.and_also, parts)
+    if speakers is None:
+        return found
+    check_known(speakers, set(found.speakers) - {""}, "speakers", f"the {split} split")
+    kept = np.isin(found.speakers, list(speakers))
+    who = tuple(name for name in found.speakers if name in speakers)
+    return replace(found, x=found.x[kept], y=found.y[kept], speakers=who)
 
 
 def _with_manifest(model: ModelLike) -> tuple[ConvertedModel, Manifest | None]:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from rena_kws.artifacts import Evaluation, Trained
 from rena_kws.errors import CandidateError, LimitError, WorkerLostError
 from rena_kws.pipeline import Outcome, Task, evaluate
-from rena_kws.spec.architecture import Architecture
 from rena_kws.store import Trial
 from rena_kws.train.settings import FOR_LONG_TRAINING
 
@@ -61,29 +60,33 @@ def _rest_s(trial: Trial) -> float:
 
 def train_finalists(
     best: Iterable[tuple[Trial, Task]], pool: Executor, trained: Callable[[str], Trained | None]
-) -> tuple[Architecture, Outcome]:
+) -> tuple[Trial, Outcome]:
     """Train in parallel, each from what `trained` says it has learnt; the winner is the best on validation of those
     that keep every limit on their final profile."""
-    futures = [
-        (network, pool.submit(evaluate, network, task, True, trained(network.id)))
-        for network, task in ((trial.proposal.architecture, task) for trial, task in best)
-    ]
-    outcomes = [(architecture, outcome_of(future)) for architecture, future in futures]
+    futures = [(trial, _training(trial, task, pool, trained)) for trial, task in best]
+    outcomes = [(trial, outcome_of(future)) for trial, future in futures]
     good = [pair for pair in outcomes if pair[1].evaluation.status == "ok"]
     if not good:
         raise LimitError("no finalist kept the limits after training: " + outcomes[0][1].evaluation.reason)
     return max(good, key=lambda pair: pair[1].evaluation.reward)
 
 
-def refit(network: Architecture, winner: Outcome, task: Task, pool: Executor, trained: Trained | None) -> Outcome:
-    """The winner trained once more, from what `trained` says it had learnt, on the validation split too. Its accuracy
-    stays the one that it was chosen by: the clips say nothing about it any more. Where it now breaks a limit or fails,
-    the winner as it was."""
-    again = outcome_of(pool.submit(evaluate, network, replace(task, refit=True), True, trained))
+def refit(
+    winner: Trial, chosen: Outcome, task: Task, pool: Executor, trained: Callable[[str], Trained | None]
+) -> Outcome:
+    """The winner trained once more, from what it had learnt before it was `chosen`, on the validation split too. Its
+    accuracy stays the one that it was chosen by: the clips say nothing about it any more. Where it now breaks a limit
+    or fails, the winner as it was."""
+    again = outcome_of(_training(winner, replace(task, refit=True), pool, trained))
     if again.evaluation.status != "ok":
-        return winner
-    accuracy, reward = winner.evaluation.accuracy, winner.evaluation.reward
+        return chosen
+    accuracy, reward = chosen.evaluation.accuracy, chosen.evaluation.reward
     return replace(again, evaluation=replace(again.evaluation, accuracy=accuracy, reward=reward))
+
+
+def _training(trial: Trial, task: Task, pool: Executor, trained: Callable[[str], Trained | None]) -> Future[Outcome]:
+    network = trial.proposal.architecture
+    return pool.submit(evaluate, network, task, True, trained(network.id))
 
 
 def outcome_of(future: Future[Outcome]) -> Outcome:

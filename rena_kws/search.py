@@ -232,16 +232,15 @@ class _Search:
         best = finalists(self.trials, self._finalists)
         self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
         tasks = [(trial, self._final_task(trial, self._final_rounds)) for trial in best]
-        architecture, chosen = train_finalists(tasks, self.pool, self._trained)
+        winner, chosen = train_finalists(tasks, self.pool, self._trained)
         outcome = chosen
         if self.settings.refit:
             self.watch(Progress("training the winner on validation too", self.clock.elapsed_s, None, len(self.trials)))
-            trial = next(trial for trial in best if trial.proposal.architecture.id == architecture.id)
-            trained = self._trained(architecture.id)
-            outcome = refit(architecture, chosen, self._final_task(trial, 1), self.pool, trained)
+            outcome = refit(winner, chosen, self._final_task(winner, 1), self.pool, self._trained)
         test_accuracy = self.pool.submit(score_on_test, outcome, self.task).result()
         self.watch(Progress("done", self.clock.elapsed_s, None, len(self.trials)))
-        return SearchResult(architecture, outcome, test_accuracy, self.labels, self.trials, outcome is not chosen)
+        network = winner.proposal.architecture
+        return SearchResult(network, outcome, test_accuracy, self.labels, self.trials, outcome is not chosen)
 
     def _final_task(self, trial: Trial, rounds: int) -> Task:
         """For the first of `rounds` trainings in the time that is left."""

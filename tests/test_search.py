@@ -239,7 +239,6 @@ def test_an_impossible_limit_names_the_least_possible(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_real_search_survives_kill_9_of_a_worker_and_of_itself(tmp_path: Path) -> None:
     """Real processes: a worker is killed in its trial, then the run itself, then it is resumed to the end."""
     run = tmp_path / "run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from rena_kws.export.manifest import Manifest
 from rena_kws.frontend.settings import MICRO_FRONTEND
 from rena_kws.streaming.esphome import EsphomeStream
 from rena_kws.streaming.evaluation import StreamSettings
+from rena_kws.streaming.files import save_decisions
 
 wakeword = pytest.importorskip("pymicro_wakeword")
 
@@ -40,7 +42,7 @@ def sound(seconds: float) -> np.ndarray:
 def test_results_are_those_of_the_network_behind_the_front_end_of_another_program() -> None:
     stream = EsphomeStream.of(MODEL, MANIFEST)
     heard = sound(6.3)
-    scores, positions = stream.hear(heard)
+    scores, positions = stream.scorer()(heard)
     assert stream.decisions.hops_a_result == 4
     assert scores.shape == (len(positions), 3) and (scores[:, 2] == -128).all()
     assert list(positions[:2]) == [480 + 3 * 160, 480 + 7 * 160]
@@ -73,6 +75,11 @@ def test_decisions_are_chosen_on_streams_and_exported(tmp_path: Path) -> None:
     report = api.evaluate_stream(tmp_path / "net.tflite", dataset, StreamSettings(hours=0.1))
     assert report.decisions.hops_a_result == 4
     assert report.test.said == 8 and report.test.hours == pytest.approx(1 / 12)
+    save_decisions(report, tmp_path / "net.tflite")
+    bundle = api.export(tmp_path / "net.tflite", "esphome", tmp_path / "out", "go", word="go")
+    told = json.loads((bundle / "go.json").read_text())["micro"]
+    assert told["probability_cutoff"] == report.decisions.threshold
+    assert told["sliding_window_size"] == report.decisions.smoothed_results
     with pytest.raises(ModelError, match="once in 4 hops, which its strides decide; got 2"):
         api.evaluate_stream(tmp_path / "net.tflite", dataset, StreamSettings(hours=0.1, hops_a_result=2))
 

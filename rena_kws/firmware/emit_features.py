@@ -22,18 +22,21 @@ from rena_kws.frontend.settings import FrontEnd
 
 _TEMPLATES = {
     "front_end": (
-        *("kws_features.h", "kws_features.c", "kws_features_fixed.h", "kws_features_fixed.c"),
+        "kws_features.h",
+        "kws_features.c",
+        "kws_features_fixed.h",
+        "kws_features_fixed.c",
         "kws_reversed_bits.h",
     ),
     "c": ("kws_assembly.h", "kws_dsp.h"),
 }
-"""By folder."""
+"""By folder: what any front end shares, and what it borrows from the kernels."""
 _MOST_BANDS = 255
 
 
 def features_sources(front_end: FrontEnd, port: Port, name: str) -> Mapping[str, str]:
     """File name → text: `NAME_features{,_fixed}.{h,c}`, which any front end shares, in single precision and integers,
-    and `NAME_front_end.{h,c}`, which chooses between them, with the tables of both.
+    with the headers that they include; and `NAME_front_end.{h,c}`, which chooses between them, with the tables of both.
 
     `port`: the network's input. Raises `ModelError` where the front end does not make that input, or has an FFT that is
     no power of two, or a setting out of the C's range, or is the micro frontend, which is not written in C here.

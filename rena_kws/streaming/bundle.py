@@ -17,8 +17,9 @@ from rena_kws.firmware.emit_features import features_sources
 from rena_kws.firmware.emit_stream import StreamEvaluation, evaluation_of, new_rows_of, stream_sources
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize
 from rena_kws.frontend.settings import FrontEnd
-from rena_kws.streaming.host_stream import HostStream, Sound
-from rena_kws.streaming.rates import Results
+from rena_kws.streaming.host_stream import HostStream
+from rena_kws.streaming.rates import Results, Scorer
+from rena_kws.streaming.stream_sound import Sound
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,15 @@ class StreamBundle:
     def on_this_computer(self) -> HostStream:
         return HostStream(self.sources, self.firmware.name)
 
-    def hear(self, sound: Sound) -> Results:
-        """Every result of a new stream: the exported C's, on this computer."""
-        first, period = self.front_end.clip_samples, self.period_samples
-        scores = self._host.scores(sound, first, period)
-        return Results(scores, first + period * np.arange(len(scores)))
+    def scorer(self) -> Scorer:
+        """The exported C, compiled for this computer."""
+        host, first, period = self.on_this_computer(), self.front_end.clip_samples, self.period_samples
 
-    @cached_property
-    def _host(self) -> HostStream:
-        return self.on_this_computer()
+        def results(sound: Sound) -> Results:
+            scores = host.scores(sound, first, period)
+            return Results(scores, first + period * np.arange(len(scores)))
+
+        return results
 
 
 _generated = lru_cache(maxsize=4)(generate)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel
+from rena_kws.convert.evaluate_int8 import run_quantised
 from rena_kws.decisions import DecisionSettings, keyword_indices
 from rena_kws.errors import ModelError
 from rena_kws.export.base import require_format
@@ -21,10 +22,8 @@ from rena_kws.export.esphome.streaming_model import StreamingModel, streaming_mo
 from rena_kws.export.manifest import Manifest
 from rena_kws.frontend import micro_frontend
 from rena_kws.frontend.settings import FrontEnd
-from rena_kws.litert import Interpreter, OpResolverType
-from rena_kws.streaming.rates import Results
-
-Sound = NDArray[np.int16]
+from rena_kws.streaming.rates import Results, Scorer
+from rena_kws.streaming.stream_sound import Sound
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,18 @@ class EsphomeStream:
             )
         return replace(self, decisions=decisions)
 
-    def hear(self, sound: Sound) -> Results:
+    def scorer(self) -> Scorer:
+        return self._scores
+
+    def _scores(self, sound: Sound) -> Results:
         """What new streams make of `sound`. A class that is no keyword has the probability 0."""
         frames = _as_esphome(micro_frontend.frames(sound, self.front_end.hop_samples))
         stride = self.decisions.hops_a_result
         calls = len(frames) // stride
+        given = frames[: calls * stride].reshape(calls, stride, -1)
         scores = np.full((calls, len(self.labels)), -128, np.int8)
         for label, streaming in self.models.items():
-            scores[:, label] = _probabilities(streaming, frames[: calls * stride]).astype(np.int16) - 128
+            scores[:, label] = run_quantised(streaming.model, given)[:, 0].astype(np.int16) - 128
         ends = self.front_end.window_samples + (stride * np.arange(1, calls + 1) - 1) * self.front_end.hop_samples
         return Results(scores, ends)
 
@@ -74,19 +77,3 @@ def _as_esphome(frames: NDArray[np.float32]) -> NDArray[np.int8]:
     numbers = np.rint(frames * micro_frontend.NUMBERS_A_FEATURE).astype(np.int32)
     steps: NDArray[np.int8] = np.clip((256 * numbers + 333) // 666 - 128, -128, 127).astype(np.int8)
     return steps
-
-
-def _probabilities(streaming: StreamingModel, frames: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """One for every call. A new interpreter knows no earlier stream."""
-    interpreter = Interpreter(
-        model_content=streaming.model.data,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    source, sink = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    out = np.empty(len(frames) // streaming.stride, np.uint8)
-    for call, given in enumerate(frames.reshape(len(out), 1, streaming.stride, -1)):
-        interpreter.set_tensor(source, given)
-        interpreter.invoke()
-        out[call] = interpreter.get_tensor(sink).item()
-    return out

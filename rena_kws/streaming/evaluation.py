@@ -20,8 +20,8 @@ from rena_kws.datasets.base import SAMPLE_RATE_HZ, Dataset
 from rena_kws.decisions import DecisionSettings, keyword_indices
 from rena_kws.errors import DatasetError, ModelError
 from rena_kws.frontend.settings import FrontEnd
-from rena_kws.streaming.rates import Heard, Rates, Results, Smoothed
-from rena_kws.streaming.stream_sound import Clips, SegmentMaker, Sound, keyword_segments, negative_segments
+from rena_kws.streaming.rates import Heard, Rates, Scorer, Smoothed
+from rena_kws.streaming.stream_sound import Clips, SegmentMaker, keyword_segments, negative_segments
 
 SMOOTHED_RESULTS = (1, 2, 3, 4, 6, 8)
 """What is tried on validation."""
@@ -44,8 +44,8 @@ class Listening(Protocol):
     def deciding(self, decisions: DecisionSettings) -> Listening:
         """The same with other decisions. Raises `ModelError` for hops a result that it cannot have."""
 
-    def hear(self, sound: Sound) -> Results:
-        """Every result of a new stream, at 16 kHz. Called from several threads at once."""
+    def scorer(self) -> Scorer:
+        """What hears sounds at 16 kHz."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def evaluate_stream(
         raise ModelError(f"datasets have {SAMPLE_RATE_HZ} Hz, the model listens at {bundle.front_end.sample_rate_hz}")
     if settings.hops_a_result is not None:
         bundle = bundle.deciding(replace(bundle.decisions, hops_a_result=settings.hops_a_result))
+    scorer = bundle.scorer()
     heard, material = {}, {}
     for number, split in enumerate(("validation", "test")):
         clips = Clips.of(dataset, split)
@@ -121,8 +122,8 @@ def evaluate_stream(
         seed = (settings.seed, number)
         tell(f"listening to the {split} split")
         heard[split] = (
-            _hear(bundle, keyword_segments(clips, settings.snr_db, (*seed, 0))),
-            _hear(bundle, negative_segments(clips, settings.hours, settings.snr_db, (*seed, 1))),
+            _hear(scorer, keyword_segments(clips, settings.snr_db, (*seed, 0))),
+            _hear(scorer, negative_segments(clips, settings.hours, settings.snr_db, (*seed, 1))),
         )
     tell("choosing the threshold")
     decisions, validation = _choose(bundle, *heard["validation"], settings.false_accepts_per_hour)
@@ -132,12 +133,12 @@ def evaluate_stream(
     return StreamReport(settings, decisions, validation, test, tuple(det), material)
 
 
-def _hear(bundle: Listening, segments: Iterable[SegmentMaker]) -> list[Heard]:
+def _hear(scorer: Scorer, segments: Iterable[SegmentMaker]) -> list[Heard]:
     """Each segment by a stream of its own, side by side: networks run without Python's lock."""
 
     def hear(make: SegmentMaker) -> Heard:
         segment = make()
-        return Heard(bundle.hear(segment.sound), segment.said, len(segment.sound) / SAMPLE_RATE_HZ / 3600)
+        return Heard(scorer(segment.sound), segment.said, len(segment.sound) / SAMPLE_RATE_HZ / 3600)
 
     workers = os.cpu_count() or 1
     waiting = iter(segments)

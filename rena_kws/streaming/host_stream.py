@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from rena_kws.decisions import Detection
 from rena_kws.firmware.emit import renamed
 from rena_kws.firmware.toolchain import compile_host_library
+from rena_kws.streaming.stream_sound import Sound
 
 _ALIGNMENT = 16
-
-Sound = NDArray[np.int16]
 
 
 class _Event(ctypes.Structure):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rena_kws import model_file
 from rena_kws.datasets import audio
@@ -21,11 +20,10 @@ from rena_kws.frontend.settings import FrontEnd
 from rena_kws.profilers.cortex_m.stream_profile import StreamCost, profile_stream
 from rena_kws.streaming.bundle import stream_bundle
 from rena_kws.streaming.host_stream import Event, HostStream
+from rena_kws.streaming.stream_sound import Sound
 
 _NOT_OF_THE_LIBRARY = ("_example.c", "_board.c", "_harness.c", "_harness.h")
 _PIECE_S = 0.1
-
-Sound = NDArray[np.int16]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.decisions import DecisionSettings, Detection, Sums, detect, smooth
-from rena_kws.streaming.stream_sound import Said
+from rena_kws.streaming.stream_sound import Said, Sound
 
 INTERVAL = 0.9
 LATEST_S = 1.0
@@ -23,6 +23,10 @@ class Results(NamedTuple):
 
     scores: NDArray[np.int8]
     positions: NDArray[np.int64]
+
+
+Scorer = Callable[[Sound], Results]
+"""Every result of a new stream that hears a sound. Threads may call it side by side."""
 
 
 @dataclass(frozen=True)
