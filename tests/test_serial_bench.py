@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,54 +40,71 @@ def model() -> ConvertedModel:
 BENCH = """
 [desk]
 port = "{port}"
+baud = 115200
 board = "nucleo-l4r5zi"
 window_s = 0.002
 iterations = 2
-boot_s = 2
-knock_s = 0.2
+boot_s = 15
+reply_s = 10
+knock_s = 1
 quiet_s = 0.05
 build_command = "tar -cf {{elf}} -C {{bundle}} ."
-flash_command = "cp {{elf}} flashing && mv flashing flashed"
+flash_command = "cp {{elf}} image && mv image flashing && while [ -e flashing ]; do sleep 0.02; done"
 """
+"""Patient: the board shares its cores with the search, and perhaps with more."""
 
 
-class Reflashed:
-    """A board that starts anew with what the bench's commands left in the file `flashed`."""
+class Programmed:
+    """A board, and the probe that puts onto it what the bench's commands leave in the file `flashing`."""
 
     def __init__(self, folder: Path, chip: str | None = None) -> None:
         """`chip`: the device that is emulated, None for a board that runs on this computer."""
-        self.folder, self.running, self.chip = folder, b"", chip
-        self.board: BoardFirmware = HostBoard(small_conv_model())
+        self._image, self.chip = folder / "flashing", chip
+        self._board: BoardFirmware = HostBoard(small_conv_model())
+        self._unplugged = threading.Event()
+        self._probe = threading.Thread(target=self._programme, daemon=True)
         self.dead = False
 
+    def __enter__(self) -> Programmed:
+        self._probe.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._unplugged.set()
+        self._probe.join()
+
     def start(self) -> bytes:
-        return self.board.start()
+        return self._board.start()
 
     def receive(self, data: bytes) -> bytes:
-        if self.dead:
-            return b""
-        flashed = (self.folder / "flashed").read_bytes()
-        if flashed == self.running:
-            return self.board.receive(data)
-        self.running = flashed
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["tar", "-xf", self.folder / "flashed", "-C", folder], check=True)
-            if self.chip:
-                self.board = EmulatedBoard.of_bundle(Path(folder), "kws_model", catalogue.get(self.chip))
-            else:
-                self.board = HostBoard.of_bundle(Path(folder), "kws_model")
-        return self.start()
+        return b"" if self.dead else self._board.receive(data)
+
+    def _programme(self) -> None:
+        while not self._unplugged.wait(0.01):
+            if self._image.exists():
+                with tempfile.TemporaryDirectory() as folder:
+                    subprocess.run(["tar", "-xf", self._image, "-C", folder], check=True)
+                    board = self._board_of(Path(folder))
+                board.start()
+                self._board = board
+                self._image.unlink()
+
+    def _board_of(self, bundle: Path) -> BoardFirmware:
+        if self.chip:
+            return EmulatedBoard.of_bundle(bundle, "kws_model", catalogue.get(self.chip))
+        return HostBoard.of_bundle(bundle, "kws_model")
 
 
 @pytest.fixture
-def flashed(request: pytest.FixtureRequest, tmp_path: Path) -> Reflashed:
-    return Reflashed(tmp_path, getattr(request, "param", None))
+def board(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Programmed]:
+    with Programmed(tmp_path, getattr(request, "param", None)) as board:
+        yield board
 
 
 @pytest.fixture
-def bench(flashed: Reflashed, tmp_path: Path) -> Iterator[Path]:
+def bench(board: Programmed, tmp_path: Path) -> Iterator[Path]:
     """A bench file, with its board on a pty."""
-    with BoardOnPty(Wire(flashed)) as port:
+    with BoardOnPty(Wire(board)) as port:
         path = tmp_path / "bench.toml"
         path.write_text(BENCH.format(port=port))
         yield path
@@ -124,8 +142,8 @@ def test_what_goes_wrong_on_a_bench_is_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flashed", [None, "nucleo-l4r5zi"], ids=["on this computer", "emulated"], indirect=True)
-def test_a_search_on_a_port_outlives_its_board(bench: Path, flashed: Reflashed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("board", [None, "nucleo-l4r5zi"], ids=["on this computer", "emulated"], indirect=True)
+def test_a_search_on_a_port_outlives_its_board(bench: Path, board: Programmed, tmp_path: Path) -> None:
     """Every candidate is built, flashed, measured over the line and compared; two workers take turns at the board.
 
     When the board dies the search ends with its message, and goes on where it was once the board is back.
@@ -141,14 +159,14 @@ def test_a_search_on_a_port_outlives_its_board(bench: Path, flashed: Reflashed, 
     )  # fmt: skip
 
     def kill_the_board(progress: Progress) -> None:
-        flashed.dead = progress.trials >= 1
+        board.dead = progress.trials >= 1
 
     with pytest.raises(DeviceError, match=r"silent|stopped answering"):
         api.search(settings, tmp_path / "run", watch=kill_the_board)
-    flashed.dead = False
+    board.dead = False
     result, folder = api.search(settings, tmp_path / "run", resume=True)
     measurement = result.outcome.measurement
-    assert measurement is not None and measurement.how == ("emulated" if flashed.chip else "measured")
+    assert measurement is not None and measurement.how == ("emulated" if board.chip else "measured")
     assert measurement.environment["outputs"].startswith("all ")
     assert len(result.trials) == 3 and all(trial.evaluation.status == "ok" for trial in result.trials)
     assert (folder / "report.html").exists()

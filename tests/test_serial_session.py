@@ -200,6 +200,7 @@ OTHERS: dict[str, tuple[Script, str]] = {
     ),
     "a loop": (Script(lambda data: data), "only repeats what is sent"),
     "noise": (Script(lambda data: b"\xff\xfe\x80\x01" * 4), r"nonsense at 115200, .*\(ff fe 80 01"),
+    "a board that never ends": (Script(lambda data: b"m-name-dut-[x]\r\n"), r"answers as \[x\].*not to the end"),
     "an interface board": (Script(lambda data: b"m-name-io-[x]\r\nm-ready\r\n"), r"calls itself 'io' \[x\]"),
     "a flood": (Script(lambda data: b"log line\r\n" * 10_000), "something else"),
 }

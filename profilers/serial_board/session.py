@@ -228,7 +228,10 @@ def _what_is_there(heard: Mapping[int | None, bytes]) -> str:
         return "it only repeats what is sent: TX and RX are connected to each other"
     if _readable_share(came) > 0.9:
         where = f" at {baud} baud" if baud is not None else ""
-        if named := protocol.name([line for line in lines if line.isascii()]):
+        named = protocol.name([line for line in lines if line.isascii()])
+        if named and named[0] == "dut":
+            return f"it answers as [{named[1]}]{where}, but too slowly or not to the end: try a longer knock_s"
+        if named:
             return f"it is no device under test{where} but calls itself {named[0]!r} [{named[1]}]"
         return f"it answers as something else{where}: {lines[0][:60]!r} where 'm-name-dut-[...]' is expected"
     return f"it answers nonsense{at} ({came[:8].hex(' ')} ...): another baud rate (?baud=), or noise on the line"
