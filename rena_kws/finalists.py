@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
@@ -33,6 +34,11 @@ def finalists(trials: Iterable[Trial], count: int) -> list[Trial]:
     if not (best := ranked(trials)):
         raise LimitError(_why_none(trials))
     return best[:count]
+
+
+def rounds(finalists: int, workers: int, refit: bool) -> int:
+    """How many long trainings come one after the other: `workers` finalists at a time, and the winner once more."""
+    return math.ceil(finalists / workers) + refit
 
 
 def final_s(trial: Trial, times: float) -> float:

@@ -18,7 +18,17 @@ from rena_kws.cluster import ClusterExecutor
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
 from rena_kws.errors import ModelError, RenaError
-from rena_kws.finalists import final_s, final_task, finalists, outcome_of, ranked, refit, score_on_test, train_finalists
+from rena_kws.finalists import (
+    final_s,
+    final_task,
+    finalists,
+    outcome_of,
+    ranked,
+    refit,
+    rounds,
+    score_on_test,
+    train_finalists,
+)
 from rena_kws.halving import Halving
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
@@ -194,8 +204,7 @@ class _Search:
 
     @property
     def _final_rounds(self) -> int:
-        """How many long trainings come one after the other."""
-        return 2 if self.settings.refit else 1
+        return rounds(self._finalists, self.settings.workers, self.settings.refit)
 
     def _trained_ancestor(self, proposal: Proposal) -> Trained | None:
         """What the proposal can inherit: of its parent, or, where that was not trained, of the one before. The first

@@ -20,7 +20,7 @@ import pytest
 from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement, Trained
 from rena_kws.controller.base import Proposal
 from rena_kws.errors import LimitError, ModelError, RenaError, RunFolderError, WorkerLostError
-from rena_kws.finalists import final_s, finalists, ranked, score_on_test
+from rena_kws.finalists import final_s, finalists, ranked, rounds, score_on_test
 from rena_kws.frontend.settings import UNSEEN_VOICES_IN_STREAMS
 from rena_kws.pipeline import Outcome, evaluate, measure_untrained
 from rena_kws.reward import parse_limit
@@ -133,6 +133,7 @@ def test_finalists_are_left_the_time_that_they_need() -> None:
     trials = [trial(0, 8, 0.9, 10.0), trial(1, 16, 0.95, 20.0), trial(2, 8, 0.8, 1.0), trial(3, 24, 0.7, 99.0)]
     assert [each.number for each in ranked(trials)] == [1, 0, 3]
     assert [final_s(each, 12.5) for each in finalists(trials, 2)] == [256.0, 131.0]
+    assert [rounds(2, 1, False), rounds(2, 1, True), rounds(2, 2, False), rounds(2, 2, True)] == [2, 3, 1, 2]
     clock = RunClock(MemoryStore(), minutes=20)
     assert clock.explore_until_s(256.0) == 944.0
     assert clock.explore_until_s(float("inf")) == clock.explore_until_s(700.0) == 720.0
