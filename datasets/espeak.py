@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.datasets import audio, espeak_worker
+from rena_kws.datasets.utterance import Utterance
 from rena_kws.errors import DatasetError, UnavailableError
 
 ENGLISH = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
@@ -28,18 +28,6 @@ _NOT_HUMAN = (
 )  # fmt: skip
 
 FloatArray = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """A text, or phonemes ("[[j|'E|s]]"), in a voice: `voice` is a variant's name, `pitch` from 0 to 100, 50 being the
-    voice's own."""
-
-    text: str
-    voice: str
-    accent: str
-    pitch: int
-    words_a_minute: int
 
 
 def voices() -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""What `_unknown_` says: words that are no keywords, and near misses, which differ from a keyword in one sound.
+"""What `_unknown_` says: words that are no keywords, near misses, which differ from a keyword in one sound, and words
+crossed from the beginning of one and the end of another.
 
-Near misses need no dictionary: eSpeak NG tells the phonemes of a keyword and speaks any others, so that they come in
-every language. They are what a spotter falsely accepts most.
+The last two need no dictionary: eSpeak NG tells the phonemes of words and speaks any others, so that they come in every
+language. Near misses are what a spotter falsely accepts most; crossed words are more various than any list.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from rena_kws.datasets import espeak
+from rena_kws.datasets.phonemes import bare, holds, is_vowel, marks, unmarked, written
 from rena_kws.errors import DatasetError
 
-NEAR_MISSES = 0.3
-"""Share of the clips of `_unknown_`."""
+NEAR_MISSES, CROSSED = 0.3, 0.3
+"""Shares of the training clips of `_unknown_`."""
 
 ENGLISH = (
     "able", "again", "animal", "answer", "apple", "arrow", "autumn", "backward", "ball", "banana", "basket", "bed",
@@ -39,10 +41,6 @@ ENGLISH = (
 NUMBERS = tuple(map(str, range(200)))
 """eSpeak NG counts in every language it speaks."""
 
-_VOWELS = frozenset("aAeEiIoOuUyY03@V&")
-"""First letters, behind the marks of stress, of vowels in eSpeak NG's notation."""
-_STRESS = "',%=|"
-
 
 def other_words(language: str, keywords: Sequence[str]) -> tuple[str, ...]:
     """Words of a language that are no keywords; of a language without a list its numbers that hold none.
@@ -52,10 +50,32 @@ def other_words(language: str, keywords: Sequence[str]) -> tuple[str, ...]:
     if language == "en":
         taken = {word.lower() for word in keywords}
         return tuple(word for word in ENGLISH if word not in taken)
-    spoken = [_bare(sounds) for sounds in espeak.phonemes((*NUMBERS, *keywords), language)]
+    spoken = [bare(sounds) for sounds in espeak.phonemes((*NUMBERS, *keywords), language)]
     taken_sounds = spoken[len(NUMBERS) :]
     pairs = zip(NUMBERS, spoken, strict=False)
-    return tuple(text for text, sounds in pairs if not any(_holds(sounds, keyword) for keyword in taken_sounds))
+    return tuple(text for text, sounds in pairs if not any(holds(sounds, keyword) for keyword in taken_sounds))
+
+
+class CrossedWords:
+    """Draws phonemes: the beginning of a word, and the end of another. Keywords lend theirs too."""
+
+    def __init__(self, language: str, keywords: Sequence[str], words: Sequence[str]) -> None:
+        """Raises `UnavailableError` without eSpeak NG."""
+        spoken = espeak.phonemes((*keywords, *words), language)
+        self._words = [word for word in spoken if len(word) > 1]
+        self._taken = [bare(word) for word in spoken[: len(keywords)]]
+        self._longest = max(map(len, self._words))
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Phonemes in eSpeak NG's notation, in double brackets. Raises `DatasetError` where nothing can be crossed."""
+        for _ in range(100):
+            one, other = (self._words[at] for at in rng.integers(len(self._words), size=2))
+            crossed = (*one[: rng.integers(1, len(one))], *other[rng.integers(1, len(other)) :])
+            said = bare(crossed)
+            new = not any(holds(said, keyword) for keyword in self._taken)
+            if new and 1 < len(said) <= self._longest and any(map(is_vowel, said)):
+                return written(crossed)
+        raise DatasetError("eSpeak NG must have phonemes for the keywords; no other words could be made of theirs")
 
 
 class NearMisses:
@@ -63,12 +83,12 @@ class NearMisses:
 
     def __init__(self, language: str, keywords: Sequence[str], words: Sequence[str]) -> None:
         """`words` lend the phonemes that replace others. Raises `UnavailableError` without eSpeak NG."""
-        spoken = [tuple(filter(_plain, sounds)) for sounds in espeak.phonemes((*keywords, *words), language)]
+        spoken = [tuple(filter(unmarked, sounds)) for sounds in espeak.phonemes((*keywords, *words), language)]
         self._keywords = spoken[: len(keywords)]
-        self._taken = {_bare(sounds) for sounds in self._keywords}
-        sounds = sorted({_plain(sound) for word in spoken for sound in word})
-        self._consonants = [sound for sound in sounds if not _is_vowel(sound)]
-        self._vowels = [sound for sound in sounds if _is_vowel(sound)]
+        self._taken = {bare(sounds) for sounds in self._keywords}
+        sounds = sorted({unmarked(sound) for word in spoken for sound in word})
+        self._consonants = [sound for sound in sounds if not is_vowel(sound)]
+        self._vowels = [sound for sound in sounds if is_vowel(sound)]
 
     def draw(self, rng: np.random.Generator) -> str:
         """Phonemes in eSpeak NG's notation, in double brackets. Raises `DatasetError` where nothing is near."""
@@ -76,35 +96,16 @@ class NearMisses:
             keyword = self._keywords[rng.integers(len(self._keywords))]
             at = int(rng.integers(len(keyword)))
             changed = self._without_or_other(keyword, at, rng)
-            if changed and _bare(changed) not in self._taken and any(map(_is_vowel, changed)):
-                return f"[[{'|'.join(changed)}]]"
+            if changed and bare(changed) not in self._taken and any(map(is_vowel, changed)):
+                return written(changed)
         raise DatasetError("eSpeak NG must have phonemes for the keywords; near misses of them were not found")
 
     def _without_or_other(self, keyword: tuple[str, ...], at: int, rng: np.random.Generator) -> tuple[str, ...]:
         """The keyword with another sound at a place, or without a first consonant. One at the end is often not heard
         by people either, and vowels with the same first letter are one vowel to many accents."""
         before, sound, after = keyword[:at], keyword[at], keyword[at + 1 :]
-        marks = sound[: len(sound) - len(_plain(sound))]
-        if at == 0 and not _is_vowel(sound) and rng.random() < 0.3:
+        if at == 0 and not is_vowel(sound) and rng.random() < 0.3:
             return after
-        plain = _plain(sound)
-        pool = self._vowels if _is_vowel(sound) else self._consonants
-        others = [other for other in pool if other[0].lower() != plain[:1].lower()]
-        return (*before, marks + str(rng.choice(others)), *after) if others else ()
-
-
-def _plain(sound: str) -> str:
-    return sound.lstrip(_STRESS)
-
-
-def _bare(sounds: Sequence[str]) -> tuple[str, ...]:
-    """Without stress and pauses."""
-    return tuple(plain for sound in sounds if (plain := _plain(sound)))
-
-
-def _is_vowel(sound: str) -> bool:
-    return _plain(sound)[:1] in _VOWELS
-
-
-def _holds(sounds: Sequence[str], part: Sequence[str]) -> bool:
-    return any(tuple(sounds[at : at + len(part)]) == tuple(part) for at in range(len(sounds) - len(part) + 1))
+        pool = self._vowels if is_vowel(sound) else self._consonants
+        others = [other for other in pool if other[0].lower() != unmarked(sound)[:1].lower()]
+        return (*before, marks(sound) + str(rng.choice(others)), *after) if others else ()

@@ -4,21 +4,23 @@ Voices are people: who speaks in one split speaks in no other. `_unknown_` is ot
 own; `_silence_` is noise without words. A clip is a word at a random place and loudness with noise below it, since that
 is what a microphone delivers.
 
-Training is harder than what is scored: `_unknown_` has near misses of the keywords too, and some words lose a little at
-their ends, as recordings do that are cut by loudness. Half of its clips have no noise, which augmentation adds.
+Training is harder than what is scored: keywords come in foreign accents too, `_unknown_` has near misses of them and
+words crossed from parts of others, and some words lose a little at their ends, as recordings do that are cut by
+loudness. Half of its clips have no noise, which augmentation adds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rena_kws.datasets import audio, espeak, noise
+from rena_kws.datasets import audio, espeak, flite, noise
 from rena_kws.datasets.base import (
     CLIP_SAMPLES,
     KEYWORDS,
@@ -35,15 +37,21 @@ from rena_kws.datasets.base import (
     check_split,
     order_labels,
 )
-from rena_kws.datasets.espeak import Utterance
-from rena_kws.datasets.other_words import ENGLISH, NEAR_MISSES, NearMisses, other_words
+from rena_kws.datasets.other_words import CROSSED, ENGLISH, NEAR_MISSES, CrossedWords, NearMisses, other_words
+from rena_kws.datasets.pronunciations import ACCENTED, Pronunciations
 from rena_kws.datasets.splitting import by_hash
+from rena_kws.datasets.utterance import Synthesiser, Utterance
 from rena_kws.errors import DatasetError
 
 OTHERS = 2
 """Training clips of `_unknown_` to one of a keyword: what is no keyword is more various than what is one."""
 
-_REVISION = 2  # Raise it where the same options start to give other sounds.
+MORE_VOICES: Mapping[str, Synthesiser] = {"flite": flite}
+"""What may speak beside eSpeak NG."""
+MORE_SHARE = 0.3
+"""Of the clips that it can speak, where it has voices in a split."""
+
+_REVISION = 3  # Raise it where the same options start to give other sounds.
 
 FloatArray = NDArray[np.float32]
 
@@ -51,7 +59,8 @@ FloatArray = NDArray[np.float32]
 class SyntheticSpeech(Dataset):
     """`synthetic`. `clips_per_word` is for training, which has `OTHERS` times as many of `_unknown_`; validation and
     test have a fifth of it each, of `_unknown_` too. `language` is one of eSpeak NG's. With `closed` there are keywords
-    alone, neither other words nor noise: for comparisons with sets of recordings that are so."""
+    alone, neither other words nor noise: for comparisons with sets of recordings that are so. `more_voices` names
+    another synthesiser that joins in, "flite"."""
 
     def __init__(
         self,
@@ -61,6 +70,7 @@ class SyntheticSpeech(Dataset):
         language: str = "en",
         clips_per_word: int | str = 220,
         closed: bool | str = False,
+        more_voices: str = "",
         seed: int | str = 0,
     ) -> None:
         if path is not None:
@@ -73,6 +83,9 @@ class SyntheticSpeech(Dataset):
         self._closed = as_flag(closed, "closed")
         if self._closed:
             check_labels(self._keywords, "option keywords")
+        if more_voices and more_voices not in MORE_VOICES:
+            raise DatasetError(f"option more_voices is one of {', '.join(MORE_VOICES)}, not {more_voices!r}")
+        self._synthesisers: list[Synthesiser] = [espeak, *([MORE_VOICES[more_voices]] if more_voices else [])]
         self._clips_per_word = as_count(clips_per_word, "clips_per_word", least=5)
         self._seed = as_count(seed, "seed")
 
@@ -82,7 +95,8 @@ class SyntheticSpeech(Dataset):
 
     @cached_property
     def fingerprint(self) -> str:
-        options = (_REVISION, self.labels, self._language, self._clips_per_word, self._seed, espeak.version(), ENGLISH)
+        versions = tuple(synthesiser.version() for synthesiser in self._synthesisers)
+        options = (_REVISION, self.labels, self._language, self._clips_per_word, self._seed, versions, ENGLISH)
         return hashlib.sha256(repr(options).encode()).hexdigest()[:16]
 
     def count(self, split: str) -> int:
@@ -93,16 +107,19 @@ class SyntheticSpeech(Dataset):
         """Spoken anew each time, in about 10 ms of a core a clip. Raises `UnavailableError` without eSpeak NG."""
         check_split(split)
         rng = np.random.default_rng((self._seed, SPLITS.index(split)))
-        people = espeak.voices()
-        plan = self._plan(split, people, rng)
-        sounds = espeak.speak([utterance for _, utterance in plan], workers=os.cpu_count() or 1)
-        for (label, utterance), sound in zip(plan, sounds, strict=True):
-            source = f"{utterance.text} by {utterance.accent}+{utterance.voice}"
-            word = _trim(sound)
+        plan = self._plan(split, rng)
+        spoken = [
+            iter(synthesiser.speak([each.utterance for each in plan if each.by == number], workers=os.cpu_count() or 1))
+            for number, synthesiser in enumerate(self._synthesisers)
+        ]
+        for each in plan:
+            text = each.utterance.text
+            word = _trim(next(spoken[each.by]))
             if not len(word):
-                raise DatasetError(f"eSpeak NG has no sound for {utterance.text!r}; take keywords that can be spoken")
+                raise DatasetError(f"there is no sound for {text!r}; take keywords that can be spoken")
             clip = _place_cut(word, rng) if split == "train" else _place(word, rng)
-            yield Clip(clip, label, people[utterance.voice], source, len(word) / SAMPLE_RATE_HZ)
+            source = f"{text} by {each.utterance.accent}+{each.utterance.voice}"
+            yield Clip(clip, each.label, each.person, source, len(word) / SAMPLE_RATE_HZ)
         for number in range(self._clips_of(SILENCE, split) if SILENCE in self.labels else 0):
             yield Clip(_silence(rng), SILENCE, "", f"noise {number} of {split}", CLIP_SAMPLES / SAMPLE_RATE_HZ)
 
@@ -111,37 +128,80 @@ class SyntheticSpeech(Dataset):
             return self._clips_per_word // 5
         return self._clips_per_word * (OTHERS if label == UNKNOWN else 1)
 
-    def _plan(self, split: str, people: dict[str, str], rng: np.random.Generator) -> list[tuple[str, Utterance]]:
-        """(label, utterance) of every spoken clip; each voice of the split is used about equally often."""
-        where = by_hash(people.values(), self._seed)
-        voices = [voice for voice, person in people.items() if where[person] == split]
-        accents = espeak.accents(self._language)
-        others = self._others(split) if UNKNOWN in self.labels else None
+    def _plan(self, split: str, rng: np.random.Generator) -> list[_Spoken]:
+        """Every spoken clip; each voice of a synthesiser in the split is used about equally often."""
+        casts = [self._cast(synthesiser, split) for synthesiser in self._synthesisers]
+        say = self._training_texts() if split == "train" else self._scored_texts(split)
         plan = []
         for label in self.labels:
             if label == SILENCE:
                 continue
-            start = rng.integers(len(voices))
+            start = int(rng.integers(len(casts[0].voices)))
             for number in range(self._clips_of(label, split)):
+                text = say(label, rng)
+                others = len(casts) > 1 and casts[1].voices and not text.startswith("[[")
+                by = int(others and rng.random() < MORE_SHARE)
+                voice, person = casts[by].voices[(start + number) % len(casts[by].voices)]
                 utterance = Utterance(
-                    others(rng) if others and label == UNKNOWN else label,
-                    voice=voices[(start + number) % len(voices)],
-                    accent=str(rng.choice(accents)),
+                    text,
+                    voice=voice,
+                    accent=str(rng.choice(casts[by].accents)),
                     pitch=int(rng.integers(20, 81)),
                     words_a_minute=int(rng.integers(120, 221)),
                 )
-                plan.append((label, utterance))
+                plan.append(_Spoken(label, by, person, utterance))
         return plan
 
-    def _others(self, split: str) -> Callable[[np.random.Generator], str]:
-        """Draws what `_unknown_` says in a split."""
+    def _cast(self, synthesiser: Synthesiser, split: str) -> _Cast:
+        people = synthesiser.voices()
+        where = by_hash(people.values(), self._seed)
+        here = [(voice, person) for voice, person in people.items() if where[person] == split]
+        return _Cast(here, synthesiser.accents(self._language))
+
+    def _scored_texts(self, split: str) -> Callable[[str, np.random.Generator], str]:
+        """Draws what is said under a label: the keyword, or one of the split's own other words."""
+        words = self._own_words(split) if UNKNOWN in self.labels else []
+        return lambda label, rng: str(rng.choice(words)) if label == UNKNOWN else label
+
+    def _training_texts(self) -> Callable[[str, np.random.Generator], str]:
+        """The same in training, where keywords are accented, and other words are near misses and crossed ones too."""
+        words = self._own_words("train") if UNKNOWN in self.labels else []
+        pronunciations = Pronunciations(self._language, self._keywords, words)
+        near = NearMisses(self._language, self._keywords, words) if words else None
+        crossed = CrossedWords(self._language, self._keywords, words) if words else None
+
+        def say(label: str, rng: np.random.Generator) -> str:
+            kind = rng.random()
+            if label != UNKNOWN:
+                return pronunciations.draw(label, rng) if kind < ACCENTED else label
+            if near and kind < NEAR_MISSES:
+                return near.draw(rng)
+            return crossed.draw(rng) if crossed and kind < NEAR_MISSES + CROSSED else str(rng.choice(words))
+
+        return say
+
+    def _own_words(self, split: str) -> list[str]:
         words = other_words(self._language, self._keywords)
         where = by_hash(words, self._seed)
-        own = [word for word in words if where[word] == split]
-        if split != "train":
-            return lambda rng: str(rng.choice(own))
-        near = NearMisses(self._language, self._keywords, words)
-        return lambda rng: near.draw(rng) if rng.random() < NEAR_MISSES else str(rng.choice(own))
+        return [word for word in words if where[word] == split]
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    """A clip to be made; `by` counts the synthesisers."""
+
+    label: str
+    by: int
+    person: str
+    utterance: Utterance
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """A synthesiser's (voice, person) in a split."""
+
+    voices: list[tuple[str, str]]
+    accents: tuple[str, ...]
 
 
 def _trim(sound: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from rena_kws.artifacts import ConvertedModel
-from rena_kws.errors import RenaError
+from rena_kws.errors import RenaError, UnavailableError
 
 State = Literal["works", "lacking", "broken"]
 
@@ -147,13 +147,24 @@ def _gpu(part: str) -> Finding:
 
 
 def _speech(part: str) -> Finding:
-    from rena_kws.datasets.espeak import ENGLISH, Utterance, speak, voices
+    from rena_kws.datasets.espeak import ENGLISH, speak, voices
+    from rena_kws.datasets.utterance import Utterance
 
     if importlib.util.find_spec("espeakng_loader") is None:
         return Finding(part, "lacking", "synthetic speech needs it", "pip install 'rena-kws[search]'")
     known = voices()
     (sound,) = speak([Utterance("yes", next(iter(known)), ENGLISH[0], 50, 150)], workers=1)
     return Finding(part, "works", f"eSpeak NG: {len(known)} voices; said 'yes' in {len(sound) / 16:.0f} ms")
+
+
+def _more_speech(part: str) -> Finding:
+    from rena_kws.datasets import flite
+
+    try:
+        known = flite.voices()
+    except UnavailableError as error:
+        return Finding(part, "lacking", str(error))
+    return Finding(part, "works", f"{flite.version()}: {', '.join(known)}; for synthetic?more_voices=flite")
 
 
 def _serial(part: str) -> Finding:
@@ -193,5 +204,6 @@ _CHECKS: dict[str, Callable[[str], Finding]] = {
     "this CPU": _runs_on("cpu"),
     "GPU": _gpu,
     "speech": _speech,
+    "more speech": _more_speech,
     "boards on USB": _serial,
 }

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rena_kws.datasets import espeak
+from rena_kws.datasets import espeak, flite
 from rena_kws.datasets.base import SILENCE, SPLITS, UNKNOWN, Clip, open_dataset
-from rena_kws.datasets.espeak import ENGLISH, Utterance
-from rena_kws.datasets.other_words import NearMisses, other_words
-from rena_kws.datasets.synthetic_speech import OTHERS
+from rena_kws.datasets.espeak import ENGLISH
+from rena_kws.datasets.other_words import CrossedWords, NearMisses, other_words
+from rena_kws.datasets.pronunciations import Pronunciations
+from rena_kws.datasets.synthetic_speech import MORE_SHARE, OTHERS
+from rena_kws.datasets.utterance import Utterance
 from rena_kws.errors import DatasetError, UnavailableError
 from rena_kws.testing.dataset_contract import check_dataset
 
@@ -80,6 +83,91 @@ def test_a_near_miss_differs_from_a_keyword_in_one_sound(language: str, keywords
         assert min(changes) == 1 and sounds not in spoken
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_crossed_word_is_a_beginning_and_an_end(language: str) -> None:
+    keywords = ("eins", "licht an") if language == "de" else ("one", "hey rena")
+    words = other_words(language, keywords)
+    crossed = CrossedWords(language, keywords, words)
+    spoken = [without_marks(sounds) for sounds in espeak.phonemes((*keywords, *words), language)]
+    rng = np.random.default_rng(0)
+    drawn = {crossed.draw(rng) for _ in range(300)}
+    assert len(drawn) > 150
+    for text in drawn:
+        sounds = without_marks(text.strip("[]").split("|"))
+        assert any(
+            any(word[:cut] == sounds[:cut] for word in spoken) and any(ends(word, sounds[cut:]) for word in spoken)
+            for cut in range(1, len(sounds))
+        )
+        assert not any("|".join(keyword) in "|".join(sounds) for keyword in spoken[: len(keywords)])
+
+
+def ends(word: tuple[str, ...], end: tuple[str, ...]) -> bool:
+    return len(end) <= len(word) and word[len(word) - len(end) :] == end
+
+
+def test_a_pronunciation_is_one_speakers_and_never_another_word() -> None:
+    keywords = ("three", "thirty", "five", "marvin", "tree")
+    pronunciations = Pronunciations("en", keywords, ("first",))
+    rng = np.random.default_rng(0)
+    drawn = {keyword: {pronunciations.draw(keyword, rng) for _ in range(200)} for keyword in keywords}
+    assert drawn["marvin"] == {"marvin", "[[m|'A@|v|i:|n]]"} and drawn["tree"] >= {"tree", "[[t|R|'I]]"}
+    assert {"five", "[[f|'aI|f]]"} == drawn["five"]
+    tree = without_marks(espeak.phonemes(["tree"], "en")[0])
+    for text in drawn["three"] - {"three"}:
+        sounds = without_marks(text.strip("[]").split("|"))
+        assert len(sounds) == 3 and sounds != tree and sounds[0] in ("T", "s", "t", "f")
+
+
+def test_only_training_has_other_pronunciations_and_crossed_words() -> None:
+    dataset = open_dataset("synthetic?closed=yes", {"keywords": "three,eight", "clips_per_word": 50})
+    said = {split: [clip.source.split(" by ")[0] for clip in dataset.split(split)] for split in SPLITS}
+    assert set(said["test"]) == set(said["validation"]) == {"three", "eight"}
+    assert 5 < sum(text.startswith("[[") for text in said["train"]) < 50
+
+
+def test_a_second_synthesiser_joins_in(tool: Callable[[str], str]) -> None:
+    tool("flite")
+    plain = open_dataset("synthetic", SMALL)
+    mixed = open_dataset("synthetic?more_voices=flite", {**SMALL, "clips_per_word": 40})
+    assert mixed.fingerprint != open_dataset("synthetic", {**SMALL, "clips_per_word": 40}).fingerprint
+    assert all("flite" not in clip.speaker for clip in plain.split("train"))
+    people = {split: {clip.speaker for clip in mixed.split(split)} for split in SPLITS}
+    theirs = {split: {person for person in people[split] if person.startswith("flite-")} for split in SPLITS}
+    assert set.union(*theirs.values()) <= {"flite-awb", "flite-kal16", "flite-rms", "flite-slt"}
+    assert theirs["train"] and not theirs["train"] & (theirs["validation"] | theirs["test"])
+    clips = [clip for clip in mixed.split("train") if clip.label in ("lamp", "fan")]
+    share = np.mean([clip.speaker.startswith("flite-") for clip in clips])
+    assert 0.1 < share < MORE_SHARE + 0.15
+    assert all(0.15 < clip.duration_s < 1.5 for clip in clips)
+
+
+def test_flites_voices_speak_and_heed_pitch_and_rate(tool: Callable[[str], str]) -> None:
+    tool("flite")
+    assert sorted(flite.voices()) == sorted(flite.VOICES)
+    sounds = list(flite.speak([Utterance("seven", voice, "en", 50, 170) for voice in flite.VOICES], 2))
+    assert len({sound.tobytes() for sound in sounds}) == 4 and all(5_000 < len(sound) < 20_000 for sound in sounds)
+    slow, fast = flite.speak([Utterance("stop", "slt", "en", 50, rate) for rate in (120, 220)], 1)
+    assert len(slow) > 1.3 * len(fast)
+    low, high = flite.speak([Utterance("ah", "rms", "en", pitch, 170) for pitch in (20, 80)], 1)
+    assert pitch_hz(high) > 1.2 * pitch_hz(low) and abs(len(low) / len(high) - 1) < 0.15
+    with pytest.raises(DatasetError, match="English"):
+        flite.accents("de")
+
+
+def test_a_synthesiser_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "flite").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "flite").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnavailableError, match="flite made no sound of 'hello' by slt: not a sound file"):
+        list(flite.speak([Utterance("hello", "slt", "en", 50, 170)], 1))
+
+
+def test_a_synthesiser_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UnavailableError, match=r"flite's voices need its program .*apt-get install flite"):
+        list(open_dataset("synthetic?more_voices=flite", SMALL).split("test"))
+
+
 def without_marks(sounds: Iterable[str]) -> tuple[str, ...]:
     return tuple(bare for sound in sounds if (bare := sound.lstrip("',%=|")))
 
@@ -114,8 +202,8 @@ def test_words_stand_out_of_the_noise(clips: dict[str, list[Clip]]) -> None:
 def test_the_same_batch_sounds_the_same_in_another_python() -> None:
     """A fresh interpreter, other hash seeds, and voices with breath noise (which eSpeak seeds with the clock)."""
     program = (
-        "import hashlib; from rena_kws.datasets import espeak; "
-        "u = [espeak.Utterance('yes', v, 'en-us', 50, 170) for v in ('f2', 'Alicia', 'sandro', 'm1')]; "
+        "import hashlib; from rena_kws.datasets import espeak; from rena_kws.datasets.utterance import Utterance; "
+        "u = [Utterance('yes', v, 'en-us', 50, 170) for v in ('f2', 'Alicia', 'sandro', 'm1')]; "
         "print(hashlib.sha256(b''.join(s.tobytes() for s in espeak.speak(u, 1))).hexdigest())"
     )
     one, other = (subprocess.check_output([sys.executable, "-c", program], text=True).strip() for _ in range(2))
@@ -165,6 +253,7 @@ def test_a_seed_changes_the_clips_and_the_fingerprint() -> None:
         ("synthetic", {"clips_per_word": "many"}, "not 'many'"),
         ("synthetic", {"closed": "maybe"}, "closed is yes or no, not 'maybe'"),
         ("synthetic?closed=yes", {"keywords": "yes"}, "at least two classes"),
+        ("synthetic", {"more_voices": "festival"}, "more_voices is one of flite, not 'festival'"),
         ("synthetic", {"voices": "m1"}, "has no option 'voices' .*keywords"),
     ],
 )

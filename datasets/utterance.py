@@ -1,0 +1,38 @@
+"""What is said, and who can say it: the seam between a dataset of synthesised words and the synthesisers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A text in a voice. `accent` is a voice of a language, as the synthesiser names it; `pitch` from 0 to 100, 50
+    being the voice's own. eSpeak NG speaks phonemes too ("[[j|'E|s]]")."""
+
+    text: str
+    voice: str
+    accent: str
+    pitch: int
+    words_a_minute: int
+
+
+class Synthesiser(Protocol):
+    """A module that speaks. Each function raises `UnavailableError` where the synthesiser is not installed."""
+
+    def voices(self) -> dict[str, str]:
+        """Voice → the person, who is in one split alone."""
+
+    def accents(self, language: str) -> tuple[str, ...]:
+        """What a voice can speak a language as. Raises `DatasetError` where there is nothing."""
+
+    def version(self) -> str:
+        """Another one may speak otherwise."""
+
+    def speak(self, utterances: Sequence[Utterance], workers: int) -> Iterator[NDArray[np.float32]]:
+        """The sound of each utterance in order, float32 (samples,) at 16 kHz; `workers` processes at a time."""
