@@ -15,7 +15,7 @@ from rena_kws.datasets import espeak
 from rena_kws.datasets.phonemes import bare, marks, unmarked, written
 
 ACCENTED = 0.3
-"""Share of the training clips of keywords."""
+"""Share of the training clips of keywords, where accents are asked for."""
 
 _TAKEN_FOR: Mapping[str, tuple[str, ...]] = {
     "T": ("s", "t", "f"),

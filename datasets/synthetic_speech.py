@@ -4,9 +4,9 @@ Voices are people: who speaks in one split speaks in no other. `_unknown_` is ot
 own; `_silence_` is noise without words. A clip is a word at a random place and loudness with noise below it, since that
 is what a microphone delivers.
 
-Training is harder than what is scored: keywords come in foreign accents too, `_unknown_` has near misses of them and
-words crossed from parts of others, and some words lose a little at their ends, as recordings do that are cut by
-loudness. Half of its clips have no noise, which augmentation adds.
+Training is harder than what is scored: `_unknown_` has near misses of the keywords too and words crossed from parts of
+others, and some words lose a little at their ends, as recordings do that are cut by loudness. Half of its clips have no
+noise, which augmentation adds.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class SyntheticSpeech(Dataset):
     """`synthetic`. `clips_per_word` is for training, which has `OTHERS` times as many of `_unknown_`; validation and
     test have a fifth of it each, of `_unknown_` too. `language` is one of eSpeak NG's. With `closed` there are keywords
     alone, neither other words nor noise: for comparisons with sets of recordings that are so. `more_voices` names
-    another synthesiser that joins in, "flite"."""
+    another synthesiser that joins in, "flite". With `accented` keywords are trained on in foreign accents too: more of
+    those who say them are understood, and more of what only resembles them."""
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class SyntheticSpeech(Dataset):
         clips_per_word: int | str = 220,
         closed: bool | str = False,
         more_voices: str = "",
+        accented: bool | str = False,
         seed: int | str = 0,
     ) -> None:
         if path is not None:
@@ -85,6 +87,7 @@ class SyntheticSpeech(Dataset):
             check_labels(self._keywords, "option keywords")
         if more_voices and more_voices not in MORE_VOICES:
             raise DatasetError(f"option more_voices is one of {', '.join(MORE_VOICES)}, not {more_voices!r}")
+        self._accented = as_flag(accented, "accented")
         self._synthesisers: list[Synthesiser] = [espeak, *([MORE_VOICES[more_voices]] if more_voices else [])]
         self._clips_per_word = as_count(clips_per_word, "clips_per_word", least=5)
         self._seed = as_count(seed, "seed")
@@ -96,8 +99,9 @@ class SyntheticSpeech(Dataset):
     @cached_property
     def fingerprint(self) -> str:
         versions = tuple(synthesiser.version() for synthesiser in self._synthesisers)
-        options = (_REVISION, self.labels, self._language, self._clips_per_word, self._seed, versions, ENGLISH)
-        return hashlib.sha256(repr(options).encode()).hexdigest()[:16]
+        sounds = (_REVISION, self._language, versions, self._accented, ENGLISH)
+        options = (self.labels, self._clips_per_word, self._seed)
+        return hashlib.sha256(repr((*sounds, *options)).encode()).hexdigest()[:16]
 
     def count(self, split: str) -> int:
         check_split(split)
@@ -139,8 +143,8 @@ class SyntheticSpeech(Dataset):
             start = int(rng.integers(len(casts[0].voices)))
             for number in range(self._clips_of(label, split)):
                 text = say(label, rng)
-                others = len(casts) > 1 and casts[1].voices and not text.startswith("[[")
-                by = int(others and rng.random() < MORE_SHARE)
+                more = len(casts) > 1 and bool(casts[1].voices) and not text.startswith("[[")
+                by = int(more and rng.random() < MORE_SHARE)
                 voice, person = casts[by].voices[(start + number) % len(casts[by].voices)]
                 utterance = Utterance(
                     text,
@@ -164,16 +168,16 @@ class SyntheticSpeech(Dataset):
         return lambda label, rng: str(rng.choice(words)) if label == UNKNOWN else label
 
     def _training_texts(self) -> Callable[[str, np.random.Generator], str]:
-        """The same in training, where keywords are accented, and other words are near misses and crossed ones too."""
+        """The same in training: keywords may be accented, and other words are near misses and crossed ones too."""
         words = self._own_words("train") if UNKNOWN in self.labels else []
-        pronunciations = Pronunciations(self._language, self._keywords, words)
+        pronunciations = Pronunciations(self._language, self._keywords, words) if self._accented else None
         near = NearMisses(self._language, self._keywords, words) if words else None
         crossed = CrossedWords(self._language, self._keywords, words) if words else None
 
         def say(label: str, rng: np.random.Generator) -> str:
             kind = rng.random()
             if label != UNKNOWN:
-                return pronunciations.draw(label, rng) if kind < ACCENTED else label
+                return pronunciations.draw(label, rng) if pronunciations and kind < ACCENTED else label
             if near and kind < NEAR_MISSES:
                 return near.draw(rng)
             return crossed.draw(rng) if crossed and kind < NEAR_MISSES + CROSSED else str(rng.choice(words))

@@ -2,8 +2,8 @@
 
 python tests/stream_figures.py MODEL    MLPerf Tiny's keyword model, or another with that front end and those classes,
                                         or any model with its manifest beside it
-python tests/stream_figures.py          the networks that a search for streams begins with, untrained: each result a
-                                        run of the whole network, and by new rows alone
+python tests/stream_figures.py          a wide network and those that a search for streams begins with, untrained: each
+                                        result a run of the whole network, and by new rows alone
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rena_kws.frontend.features import compute
 from rena_kws.frontend.settings import UNSEEN_VOICES_IN_STREAMS, FrontEnd
 from rena_kws.profilers.cortex_m.stream_profile import StreamCost, profile_stream
 from rena_kws.spec.architecture import Architecture
-from rena_kws.spec.search_space import ladder
+from rena_kws.spec.search_space import ladder, seed_architecture
 from rena_kws.streaming.bundle import StreamBundle, stream_bundle
 
 DEVICES = ("nucleo-l4r5zi", "cortex-m4", "nucleo-u575zi-q", "cortex-m33", "nucleo-h7a3zi-q", "cortex-m0plus")
@@ -54,7 +54,8 @@ def of_a_model(path: Path) -> None:
 
 def of_the_ladder(device: str = "cortex-m4") -> None:
     """Whole runs and new rows, and how many times less the latter cost: the network alone, and all of listening."""
-    for architecture in ladder(12, UNSEEN_VOICES_IN_STREAMS.shape, "valid"):
+    shape = UNSEEN_VOICES_IN_STREAMS.shape
+    for architecture in (seed_architecture(12, shape, 64, 4, "valid"), *ladder(12, shape, "valid")):
         model, blocks = untrained(architecture), len(architecture.layers) - 1
         manifest = Manifest.of(model, order_labels(KEYWORDS), UNSEEN_VOICES_IN_STREAMS.as_json(), {})
         whole, rows = (cost_of(stream_bundle(model, manifest, whole=how), device) for how in (True, False))
