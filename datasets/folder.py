@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from rena_kws.datasets.base import as_count, as_names, check_labels, existing
+from rena_kws.datasets.base import as_count, as_flag, as_names, check_labels, existing
 from rena_kws.datasets.recordings import RecordedDataset, Recording
 from rena_kws.datasets.splitting import by_hash, by_speaker, check_known
 from rena_kws.errors import DatasetError
@@ -20,7 +20,8 @@ class LabelFolder(RecordedDataset):
     """`folder:PATH` with `PATH/{label}/*.wav` (or .flac, .ogg, .mp3). `keywords` picks some of the labels.
 
     Split by speaker, about 80 : 10 : 10, where the file names tell at least three (see `speaker_of`), or as
-    `test_speakers` and `validation_speakers` say; else file by file within each label.
+    `test_speakers` and `validation_speakers` say; else file by file within each label. With `train_only` every file is
+    for training: the few recordings of somebody that are mixed into another dataset.
     """
 
     def __init__(
@@ -30,12 +31,16 @@ class LabelFolder(RecordedDataset):
         keywords: str | Sequence[str] | None = None,
         test_speakers: str | Sequence[str] | None = None,
         validation_speakers: str | Sequence[str] | None = None,
+        train_only: bool | str = False,
         seed: int | str = 0,
     ) -> None:
         super().__init__(existing(path, "folder", "a folder that holds one folder a label"))
         self._keywords = None if keywords is None else as_names(keywords, "keywords")
         self._test = None if test_speakers is None else as_names(test_speakers, "test_speakers")
         self._validation = None if validation_speakers is None else as_names(validation_speakers, "validation_speakers")
+        self._train_only = as_flag(train_only, "train_only")
+        if self._train_only and (self._test or self._validation):
+            raise DatasetError("with option train_only no speaker is left for test_speakers or validation_speakers")
         self._seed = as_count(seed, "seed")
 
     @cached_property
@@ -49,7 +54,7 @@ class LabelFolder(RecordedDataset):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if self._speakers:
+        if self._speakers or self._train_only:
             return ()
         return ("file names tell no speakers, so the split is file by file: the same voice may be in two splits",)
 
@@ -74,6 +79,8 @@ class LabelFolder(RecordedDataset):
         return speakers if all(counts) and len(counts) >= 3 and min(counts.values()) >= 2 else {}
 
     def _split(self) -> dict[Path, str]:
+        if self._train_only:
+            return {path: "train" for _, path in self._files}
         if self._test is not None or self._validation is not None:
             if not self._speakers:
                 raise DatasetError(

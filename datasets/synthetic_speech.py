@@ -60,8 +60,8 @@ class SyntheticSpeech(Dataset):
     """`synthetic`. `clips_per_word` is for training, which has `OTHERS` times as many of `_unknown_`; validation and
     test have a fifth of it each, of `_unknown_` too. `language` is one of eSpeak NG's. With `closed` there are keywords
     alone, neither other words nor noise: for comparisons with sets of recordings that are so. `more_voices` names
-    another synthesiser that joins in, "flite". With `accented` keywords are trained on in foreign accents too, which makes
-    other voices be missed more often."""
+    another synthesiser that joins in, "flite". With `accented` keywords are trained on in foreign accents too, at
+    the cost of other voices, which are missed more often."""
 
     def __init__(
         self,

@@ -70,6 +70,18 @@ def test_speakers_can_be_chosen(tmp_path: Path) -> None:
     }
 
 
+def test_a_few_recordings_may_all_be_for_training(tmp_path: Path) -> None:
+    root = fill(tmp_path / "mine", "{speaker}_{take}.wav", ["anna"])
+    mine = open_dataset(f"folder:{root}?train_only=yes")
+    assert [mine.count(split) for split in SPLITS] == [6, 0, 0] and not mine.notes
+    options = {"keywords": "yes,no", "clips_per_word": 10, "augment_with": f"folder:{root}?train_only=yes"}
+    mixed = open_dataset("synthetic?closed=yes", options)
+    assert sum("anna" in clip.source for clip in mixed.split("train")) >= 6
+    assert not any("anna" in clip.source for split in ("validation", "test") for clip in mixed.split(split))
+    with pytest.raises(DatasetError, match="train_only no speaker is left for test_speakers"):
+        open_dataset(f"folder:{root}?train_only=yes", {"test_speakers": "anna"})
+
+
 def test_without_speakers_each_label_is_split_by_itself_and_a_note_says_so(tmp_path: Path) -> None:
     path = fill(tmp_path, "{take:03d}.wav", ["nobody"], labels=("yes", "no", "maybe"), takes=20)
     check_dataset(lambda: open_dataset(f"folder:{path}"))
