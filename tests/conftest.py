@@ -56,8 +56,10 @@ def tool() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Tests and what they start share a cache of their own."""
+    """Tests and what they start share a cache of their own, in whichever process they run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
         patch.setenv("RENA_KWS_CACHE", str(folder))
         yield folder
