@@ -16,7 +16,7 @@ from rena_kws.datasets.phonemes import bare, holds, is_vowel, marks, unmarked, w
 from rena_kws.errors import DatasetError
 
 NEAR_MISSES, CROSSED = 0.3, 0.3
-"""Shares of the training clips of `_unknown_`."""
+"""Shares of the training clips of `_unknown_`; crossed words only beside phrases."""
 
 ENGLISH = (
     "able", "again", "animal", "answer", "apple", "arrow", "autumn", "backward", "ball", "banana", "basket", "bed",

@@ -67,6 +67,15 @@ def test_each_split_has_its_own_other_words_and_training_has_near_misses() -> No
     assert 30 < len(said["train"] - words["train"]) < len(said["train"])
 
 
+def test_beside_phrases_more_of_what_is_said_is_made_up() -> None:
+    shares = []
+    for keywords in ("lamp,fan", "lamp on,fan on"):
+        dataset = open_dataset("synthetic", {"keywords": keywords, "clips_per_word": 100})
+        unknown = [clip.source for clip in dataset.split("train") if clip.label == UNKNOWN]
+        shares.append(np.mean([source.startswith("[[") for source in unknown]))
+    assert 0.2 < shares[0] < 0.4 and 0.5 < shares[1] < 0.7
+
+
 @pytest.mark.parametrize(("language", "keywords"), [("en", ("stop", "hey rena")), ("de", ("eins", "guten morgen"))])
 def test_a_near_miss_differs_from_a_keyword_in_one_sound(language: str, keywords: tuple[str, ...]) -> None:
     words = other_words(language, keywords)
