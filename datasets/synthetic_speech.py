@@ -51,7 +51,7 @@ MORE_VOICES: Mapping[str, Synthesiser] = {"flite": flite}
 MORE_SHARE = 0.3
 """Of the clips that it can speak, where it has voices in a split."""
 
-_REVISION = 3  # Raise it where the same options start to give other sounds.
+_REVISION = 4  # Raise it where the same options start to give other sounds.
 
 FloatArray = NDArray[np.float32]
 
