@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.datasets import audio, espeak_worker
-from rena_kws.datasets.utterance import Utterance
+from rena_kws.datasets.utterance import Utterance, in_order
 from rena_kws.errors import DatasetError, UnavailableError
 
 ENGLISH = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
@@ -68,12 +68,9 @@ def version() -> str:
 def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]:
     """The sound of each utterance in order, float32 (samples,) at 16 kHz; `workers` processes at a time."""
     batches = [utterances[start : start + BATCH] for start in range(0, len(utterances), BATCH)]
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for sounds in pool.map(_speak_batch, batches):
+    with closing(in_order(_speak_batch, batches, workers)) as spoken:
+        for sounds in spoken:
             yield from sounds
-    finally:  # Whoever stops listening does not wait for the batches that have not begun.
-        pool.shutdown(cancel_futures=True)
 
 
 def phonemes(texts: Sequence[str], accent: str) -> list[tuple[str, ...]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from rena_kws.datasets import audio
 from rena_kws.datasets.base import SAMPLE_RATE_HZ
-from rena_kws.datasets.utterance import Utterance
+from rena_kws.datasets.utterance import Utterance, in_order
 from rena_kws.errors import DatasetError, UnavailableError
 
 VOICES = ("awb", "kal16", "rms", "slt")
@@ -51,16 +50,14 @@ def version() -> str:
 
 def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]:
     """The sound of each text in order, float32 (samples,) at 16 kHz; `workers` processes at a time."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        with tempfile.TemporaryDirectory(prefix="rena-kws-flite-") as folder:
-            files = (Path(folder) / f"{number}.wav" for number in range(len(utterances)))
-            yield from pool.map(_speak, utterances, files)
-    finally:  # Whoever stops listening does not wait for what has not begun.
-        pool.shutdown(cancel_futures=True)
+    with tempfile.TemporaryDirectory(prefix="rena-kws-flite-") as folder:
+        into = ((utterance, Path(folder) / f"{number}.wav") for number, utterance in enumerate(utterances))
+        yield from in_order(_speak, into, workers)
 
 
-def _speak(utterance: Utterance, file: Path) -> FloatArray:
+def _speak(what: tuple[Utterance, Path]) -> FloatArray:
+    """An utterance, by way of a file."""
+    utterance, file = what
     larger = _MOST_STRETCH ** ((50 - utterance.pitch) / 30)
     stretch = WORDS_A_MINUTE / utterance.words_a_minute / larger
     options = ["--setf", f"duration_stretch={stretch:.3f}", "-t", utterance.text, "-o", str(file)]

@@ -57,7 +57,11 @@ class Pronunciations:
         """Phonemes in eSpeak NG's notation, in double brackets; the keyword itself where nothing is foreign in it."""
         sounds = self._keywords[keyword]
         speaker = {sound: str(rng.choice(others)) for sound, others in _TAKEN_FOR.items() if rng.random() >= _KEPT}
-        said = [marks(sound) + speaker.get(unmarked(sound), unmarked(sound)) for sound in sounds]
+        said = [_replaced(sound, speaker) for sound in sounds]
         if rng.random() >= _KEPT:
-            said[-1] = marks(said[-1]) + _AT_THE_END.get(unmarked(said[-1]), unmarked(said[-1]))
+            said[-1] = _replaced(said[-1], _AT_THE_END)
         return keyword if bare(said) in self._taken else written(said)
+
+
+def _replaced(sound: str, by: Mapping[str, str]) -> str:
+    return marks(sound) + by.get(unmarked(sound), unmarked(sound))

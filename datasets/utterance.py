@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Item = TypeVar("Item")
+Sound = TypeVar("Sound")
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,12 @@ class Synthesiser(Protocol):
 
     def speak(self, utterances: Sequence[Utterance], workers: int) -> Iterator[NDArray[np.float32]]:
         """The sound of each utterance in order, float32 (samples,) at 16 kHz; `workers` processes at a time."""
+
+
+def in_order(speak: Callable[[Item], Sound], items: Iterable[Item], workers: int) -> Generator[Sound, None, None]:
+    """`speak` of each item, `workers` at a time. Whoever stops listening does not wait for what has not begun."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from pool.map(speak, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
