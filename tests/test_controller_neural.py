@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rena_kws.controller.decisions import POINTERS, decide, heads
-from rena_kws.controller.neural import Adam, Array, Parameters, lstm, lstm_backward, masked_softmax
+from rena_kws.controller.neural import Adam, Array, Parameters, lstm, lstm_backward, masked_softmax, sample
 from rena_kws.controller.policy import Episode, Policy
 from rena_kws.controller.random_search import RandomSearch
 from rena_kws.spec.architecture import Architecture
@@ -17,8 +17,8 @@ SPACE = SearchSpace()
 
 def test_lstm_gradients() -> None:
     rng = np.random.default_rng(0)
-    x, weights, bias = rng.normal(size=(5, 3)), rng.normal(size=(7, 16)), rng.normal(size=16)
-    d_states = rng.normal(size=(5, 4))
+    x, weights, bias = rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 7, 16)), rng.normal(size=(2, 16))
+    d_states = rng.normal(size=(2, 5, 4))
     gradients = lstm_backward(d_states, lstm(x, weights, bias)[1], weights)
     for value, gradient in zip((x, weights, bias), gradients, strict=True):
         for index in np.ndindex(value.shape):
@@ -36,7 +36,8 @@ def test_lstm_equals_keras() -> None:
     order = np.concatenate([np.arange(5) + 5 * gate for gate in (0, 1, 3, 2)])
     layer.set_weights([weights[:3, order], weights[3:, order], bias[order]])
     expected = np.asarray(layer(x[None].astype(np.float32)))[0]
-    assert lstm(x, weights, bias)[0] == pytest.approx(expected, abs=1e-5)
+    states, _ = lstm(np.stack((x * 0, x)), np.stack((weights, weights)), np.stack((bias, bias)))
+    assert states[1] == pytest.approx(expected, abs=1e-5)
 
 
 def test_adam_equals_keras() -> None:
@@ -56,6 +57,14 @@ def test_masked_softmax() -> None:
     probabilities = masked_softmax(np.array([1e3, 1.0, 1.0, -1e3]), [False, True, True, True])
     assert probabilities == pytest.approx([0, 0.5, 0.5, 0])
     assert probabilities[0] == 0
+
+
+def test_samples_are_those_of_numpy() -> None:
+    ours, theirs = np.random.default_rng(4), np.random.default_rng(4)
+    for _ in range(300):
+        p = ours.dirichlet(np.ones(5)) * np.array([1, 0, 1, 1, 0])
+        theirs.dirichlet(np.ones(5))
+        assert sample(ours, p / p.sum()) == theirs.choice(5, p=p / p.sum())
 
 
 @pytest.mark.parametrize("entropy_weight", [0.0, 0.3])

@@ -56,12 +56,12 @@ POINTERS = ("behind", "skip", "layer")
 
 def decide(architecture: Architecture, space: SearchSpace, chooser: Chooser) -> Edit:
     """One edit, decided by the chooser. Raises `InvalidArchitectureError` where the space leaves no edit at all."""
-    insertable = [bool(_insertable(architecture, space, tensor)) for tensor in range(len(architecture.layers) + 1)]
-    scalable = [False, *(any(_scalable(layer, space).values()) for layer in architecture.layers)]
-    removable = [False, *(_removable(architecture, space, number + 1) for number in range(len(architecture.layers)))]
+    numbers = range(1, len(architecture.layers) + 1)
+    insertable = [bool(_insertable(architecture, space, tensor)) for tensor in (0, *numbers)]
+    scalable = [False, *(_is_scalable(layer, space) for layer in architecture.layers)]
     allowed = [
         len(architecture.layers) < space.max_layers and any(insertable),
-        any(removable),
+        any(_removable(architecture, space, number) for number in numbers),
         any(scalable),
     ]
     if not any(allowed):
@@ -70,10 +70,10 @@ def decide(architecture: Architecture, space: SearchSpace, chooser: Chooser) -> 
     if action == "insert":
         return _decide_insert(architecture, space, chooser, insertable)
     if action == "remove":
-        return Remove(chooser.point("layer", removable))
+        return Remove(chooser.point("layer", [False, *(_removable(architecture, space, number) for number in numbers)]))
     number = chooser.point("layer", scalable)
     layer = architecture.layers[number - 1]
-    values = _scalable(layer, space)
+    values = {name: _others(layer, space, name) for name in HYPERPARAMETERS[layer.kind]}
     name = NAMES[chooser.pick("name", [bool(values.get(name)) for name in NAMES])]
     return Scale(number, name, _pick_value(space, chooser, name, values[name]))
 
@@ -119,11 +119,11 @@ def _removable(architecture: Architecture, space: SearchSpace, number: int) -> b
     return True
 
 
-def _scalable(layer: Layer, space: SearchSpace) -> dict[str, list[Any]]:
-    """The other values that each hyperparameter of a layer can take."""
-    if layer.kind not in space.kinds:
-        return {}
-    return {
-        name: [value for value in space.options(layer.kind, name) if value != getattr(layer, name)]
-        for name in HYPERPARAMETERS[layer.kind]
-    }
+def _is_scalable(layer: Layer, space: SearchSpace) -> bool:
+    """Whether some hyperparameter of a layer can take another value."""
+    return layer.kind in space.kinds and any(_others(layer, space, name) for name in HYPERPARAMETERS[layer.kind])
+
+
+def _others(layer: Layer, space: SearchSpace, name: str) -> list[Any]:
+    """The other values that a hyperparameter of a layer can take."""
+    return [value for value in space.options(layer.kind, name) if value != getattr(layer, name)]

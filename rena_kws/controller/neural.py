@@ -18,7 +18,8 @@ Parameters = dict[str, Array]
 
 @dataclass(frozen=True)
 class LstmTrace:
-    """What `lstm_backward` needs of n steps. `gates` is (n, 4, hidden): input, forget, output gate and candidate."""
+    """What `lstm_backward` needs of k LSTMs over n steps. `gates` is (k, n, 4, hidden): input, forget and output gate,
+    candidate; `rows` (k, n, inputs + hidden) what each step read."""
 
     rows: Array
     gates: Array
@@ -26,51 +27,68 @@ class LstmTrace:
 
 
 def lstm(x: Array, weights: Array, bias: Array) -> tuple[Array, LstmTrace]:
-    """Run an LSTM over x (n, inputs) from a zero state. weights (inputs + hidden, 4 · hidden), bias (4 · hidden).
+    """Run k LSTMs side by side, each over its own x (k, n, inputs) from a zero state. weights (k, inputs + hidden,
+    4 · hidden), bias (k, 4 · hidden).
 
-    Returns the hidden states (n, hidden) and the trace.
+    Returns the hidden states (k, n, hidden) and the trace.
     """
-    steps, hidden = len(x), bias.size // 4
-    rows = np.zeros((steps, x.shape[1] + hidden))
-    rows[:, : x.shape[1]] = x
-    gates, cells, states = np.empty((steps, 4, hidden)), np.empty((steps, hidden)), np.zeros((steps, hidden))
-    cell = np.zeros(hidden)
+    count, steps, inputs = x.shape
+    hidden = bias.shape[1] // 4
+    # σ(z) = (1 + tanh(z / 2)) / 2, so one tanh serves all four gates: most of the time here is calls of NumPy.
+    halved = np.repeat((0.5, 0.5, 0.5, 1.0), hidden)
+    driven = (x @ weights[:, :inputs] + bias[:, None]) * halved
+    recurrent = weights[:, inputs:] * halved
+    gates, cells = np.empty((count, steps, 4, hidden)), np.empty((count, steps, hidden))
+    states = np.empty((count, steps, hidden))
     for t in range(steps):
+        z = driven[:, t]
         if t:
-            rows[t, x.shape[1] :] = states[t - 1]
-        z = (rows[t] @ weights + bias).reshape(4, hidden)
-        gates[t, :3] = 1 / (1 + np.exp(-z[:3]))
-        gates[t, 3] = np.tanh(z[3])
-        cell = cells[t] = gates[t, 1] * cell + gates[t, 0] * gates[t, 3]
-        states[t] = gates[t, 2] * np.tanh(cell)
-    return states, LstmTrace(rows, gates, cells)
+            z = z + (states[:, t - 1, None] @ recurrent)[:, 0]
+        now = np.tanh(z.reshape(count, 4, hidden), out=gates[:, t])
+        now[:, :3] *= 0.5
+        now[:, :3] += 0.5
+        cells[:, t] = now[:, 0] * now[:, 3]
+        if t:
+            cells[:, t] += now[:, 1] * cells[:, t - 1]
+        np.multiply(now[:, 2], np.tanh(cells[:, t]), out=states[:, t])
+    return states, LstmTrace(np.concatenate((x, _before(states)), axis=2), gates, cells)
 
 
 def lstm_backward(d_states: Array, trace: LstmTrace, weights: Array) -> tuple[Array, Array, Array]:
-    """Gradients of x, weights and bias, given that of the hidden states (n, hidden)."""
-    steps, hidden = d_states.shape
-    inputs = trace.rows.shape[1] - hidden
-    dz = np.empty((steps, 4 * hidden))
-    dx = np.empty((steps, inputs))
-    d_state, d_cell = np.zeros(hidden), np.zeros(hidden)
+    """Gradients of x, weights and bias, given that of the hidden states (k, n, hidden)."""
+    count, steps, hidden = d_states.shape
+    inputs = trace.rows.shape[2] - hidden
+    gate_in, forget, out, candidate = trace.gates.transpose(2, 0, 1, 3)
+    squashed = np.tanh(trace.cells)
+    d_cell_d_state = out * (1 - squashed**2)
+    # What a gate's argument adds: to the cell, but that of the output gate to the state.
+    slopes = np.stack(
+        (
+            candidate * gate_in * (1 - gate_in),
+            _before(trace.cells) * forget * (1 - forget),
+            squashed * out * (1 - out),
+            gate_in * (1 - candidate**2),
+        ),
+        axis=2,
+    )
+    backwards = weights[:, inputs:].transpose(0, 2, 1)
+    dz = np.empty((count, steps, 4, hidden))
+    d_state, d_cell = np.zeros((count, hidden)), np.zeros((count, hidden))
     for t in reversed(range(steps)):
-        gate_in, forget, out, candidate = trace.gates[t]
-        squashed = np.tanh(trace.cells[t])
-        before = trace.cells[t - 1] if t else np.zeros(hidden)
-        d_state = d_state + d_states[t]
-        d_cell = d_cell + d_state * out * (1 - squashed**2)
-        dz[t] = np.concatenate(
-            (
-                d_cell * candidate * gate_in * (1 - gate_in),
-                d_cell * before * forget * (1 - forget),
-                d_state * squashed * out * (1 - out),
-                d_cell * gate_in * (1 - candidate**2),
-            )
-        )
-        d_row = weights @ dz[t]
-        dx[t], d_state = d_row[:inputs], d_row[inputs:]
-        d_cell = d_cell * forget
-    return dx, trace.rows.T @ dz, dz.sum(axis=0)
+        d_state = d_state + d_states[:, t]
+        d_cell = d_cell + d_state * d_cell_d_state[:, t]
+        dz[:, t] = slopes[:, t] * d_cell[:, None]
+        dz[:, t, 2] = slopes[:, t, 2] * d_state
+        d_state = (dz[:, t].reshape(count, 1, -1) @ backwards)[:, 0]
+        d_cell = d_cell * forget[:, t]
+    flat = dz.reshape(count, steps, -1)
+    dx = flat @ weights[:, :inputs].transpose(0, 2, 1)
+    return dx, trace.rows.transpose(0, 2, 1) @ flat, flat.sum(axis=1)
+
+
+def _before(values: Array) -> Array:
+    """Of every step what it was a step before; zero before the first. (k, n, hidden)."""
+    return np.concatenate((np.zeros_like(values[:, :1]), values[:, :-1]), axis=1)
 
 
 def masked_softmax(logits: Array, allowed: Sequence[bool]) -> Array:
@@ -78,6 +96,12 @@ def masked_softmax(logits: Array, allowed: Sequence[bool]) -> Array:
     masked = np.where(allowed, logits, -np.inf)
     weights = np.exp(masked - masked.max())
     return np.asarray(weights / weights.sum())
+
+
+def sample(rng: np.random.Generator, probabilities: Array) -> int:
+    """What `rng.choice(len(probabilities), p=probabilities)` draws, without the time it takes to check them."""
+    cumulative = probabilities.cumsum()
+    return int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
 
 
 def entropy(probabilities: Array) -> float:

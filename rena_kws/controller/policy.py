@@ -112,8 +112,9 @@ class Episode:
         self._select = select
         self._features = policy.features(architecture)
         x = np.stack([sum((p[table][row] for table, row in rows), np.zeros(EMBEDDING)) for rows in self._features])
-        forward, self._forward = lstm(x, p["forward_weights"], p["forward_bias"])
-        backward, self._backward = lstm(x[::-1], p["backward_weights"], p["backward_bias"])
+        self._weights = np.stack((p["forward_weights"], p["backward_weights"]))
+        bias = np.stack((p["forward_bias"], p["backward_bias"]))
+        (forward, backward), self._trace = lstm(np.stack((x, x[::-1])), self._weights, bias)
         self._states = np.concatenate((forward, backward[::-1]), axis=1)
         self._context = self._states.mean(axis=0) @ p["context_weights"] + p["context_bias"]
         self._steps: list[_Step] = []
@@ -191,13 +192,11 @@ class Episode:
         return np.asarray(d_context + d_sum.sum(axis=0))
 
     def _encoder_backward(self, d_states: Array, gradients: Parameters) -> None:
-        p = self._parameters
-        dx, d_weights, d_bias = lstm_backward(d_states[:, :HIDDEN], self._forward, p["forward_weights"])
-        gradients["forward_weights"] += d_weights
-        gradients["forward_bias"] += d_bias
-        reverse, d_weights, d_bias = lstm_backward(d_states[::-1, HIDDEN:], self._backward, p["backward_weights"])
-        gradients["backward_weights"] += d_weights
-        gradients["backward_bias"] += d_bias
-        for rows, d_row in zip(self._features, dx + reverse[::-1], strict=True):
+        by_direction = np.stack((d_states[:, :HIDDEN], d_states[::-1, HIDDEN:]))
+        dx, d_weights, d_bias = lstm_backward(by_direction, self._trace, self._weights)
+        for number, direction in enumerate(("forward", "backward")):
+            gradients[f"{direction}_weights"] += d_weights[number]
+            gradients[f"{direction}_bias"] += d_bias[number]
+        for rows, d_row in zip(self._features, dx[0] + dx[1, ::-1], strict=True):
             for table, row in rows:
                 gradients[table][row] += d_row

@@ -26,7 +26,7 @@ from rena_kws.artifacts import Evaluation
 from rena_kws.controller.base import Controller, Draft, Proposal
 from rena_kws.controller.critic import Critic
 from rena_kws.controller.decisions import decide
-from rena_kws.controller.neural import Adam, Array, Parameters
+from rena_kws.controller.neural import Adam, Array, Parameters, sample
 from rena_kws.controller.policy import Episode, Policy
 from rena_kws.controller.random_search import random_walk
 from rena_kws.errors import InvalidArchitectureError
@@ -113,7 +113,7 @@ class RenaController(Controller):
         edits, episodes = [], []
         try:
             for _ in range(min(int(rng.geometric(LAST_EDIT)), self._max_edits)):
-                episodes.append(Episode(self.policy, architecture, lambda p: _sample(rng, p)))
+                episodes.append(Episode(self.policy, architecture, lambda p: sample(rng, p)))
                 edits.append(decide(architecture, self.space, episodes[-1]))
                 architecture = apply(architecture, edits[-1], self.space)
         except InvalidArchitectureError:
@@ -126,7 +126,7 @@ class RenaController(Controller):
         elites = [network for reward, network in self._elites if reward > 0] or [network for _, network in self._elites]
         starts = [*elites, self.seed_architecture]
         weights = 1 / np.arange(1, len(starts) + 1)
-        return starts[int(rng.choice(len(starts), p=weights / weights.sum()))]
+        return starts[sample(rng, weights / weights.sum())]
 
     def _promise(self, imagined: list[_Imagined]) -> Array:
         networks = [draft.architecture for draft in imagined]
@@ -191,7 +191,3 @@ def _reference(seed: Architecture, space: SearchSpace, rng: np.random.Generator)
 def _repeat(choices: Iterable[int]) -> Callable[[Array], int]:
     recorded = iter(choices)
     return lambda _: next(recorded)
-
-
-def _sample(rng: np.random.Generator, probabilities: Array) -> int:
-    return int(rng.choice(len(probabilities), p=probabilities))

@@ -21,7 +21,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args
 
 from rena_kws.errors import InvalidArchitectureError, ModelError
@@ -236,6 +236,7 @@ def projection_stride(source: Shape, target: Shape) -> tuple[int, int] | None:
     return (stride_h, stride_w) if fits else None
 
 
+@lru_cache(maxsize=4096)  # an edit leaves most layers as they were
 def _check_layer(number: int, layer: Layer) -> None:
     """Rules that concern one layer alone."""
     where = f"layer {number} ({layer.kind})"
