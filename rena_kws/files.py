@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -43,6 +44,21 @@ def locked(path: Path, timeout_s: float, what: str) -> Iterator[None]:
                 raise UnavailableError(f"{what} is in use by another process, for more than {timeout_s:g} s")
             time.sleep(_POLL_S)
         yield
+
+
+@contextmanager
+def reserved(parent: Path) -> Iterator[Path]:
+    """For the block, the first of the folders `parent`/0, /1, … that nobody holds, with what it held before.
+
+    `OSError` passes through.
+    """
+    for number in count():
+        folder = parent / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(parent / f"{number}.lock", "ab") as file:
+            if _try_lock(file):
+                yield folder
+                return
 
 
 def _try_lock(file: IO[bytes]) -> bool:

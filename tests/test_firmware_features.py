@@ -216,6 +216,7 @@ def with_librosa(front_end: FrontEnd, clip: Sound) -> NDArray[np.int8]:
     return np.clip(np.round(real / port.scale) + port.zero_point, -128, 127).astype(np.int8)[..., None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arithmetic", ARITHMETIC)
 @pytest.mark.parametrize("name", SETTINGS)
 def test_recordings_come_out_as_librosa_makes_them(name: str, arithmetic: str, reference: Reference) -> None:

@@ -14,7 +14,7 @@ from rena_kws.cli.compare_cmd import SHIPPED_TABLE
 from rena_kws.cli.main import main
 from rena_kws.errors import ModelError
 from rena_kws.reward import over_limits
-from rena_kws.search_benchmark import compare, table
+from rena_kws.search_benchmark import compare, surrogate, table
 from rena_kws.search_benchmark.collect import BOUNDS, LIMIT_SETS
 from rena_kws.search_benchmark.surrogate import held_out, rank_correlation
 from rena_kws.spec.search_space import SearchSpace
@@ -77,7 +77,9 @@ def test_a_run_keeps_the_limits_and_never_gets_worse() -> None:
 
 
 def test_equal_seeds_give_equal_runs_and_controllers_differ() -> None:
-    contests = [compare.Contest(name, LIMIT_SETS["10 ms"], 25, {}) for name in ("random", "random", "rena")]
+    little = {"drafts": 8, "dreams": 2}
+    controllers = (("random", {}), ("random", {}), ("rena", little))
+    contests = [compare.Contest(name, LIMIT_SETS["10 ms"], 20, options) for name, options in controllers]
     with ThreadPoolExecutor(1) as pool:
         runs = {(number, seed): best for number, seed, best in compare.run(SHIPPED_TABLE, contests, 2, pool)}
     assert (runs[0, 0] == runs[1, 0]).all()
@@ -92,7 +94,10 @@ def test_the_band_of_a_median_covers_it() -> None:
     assert found.low < 5 < found.high and found.high - found.low < 0.6
 
 
-def test_the_command_prints_every_setting_and_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_every_setting_and_draws_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surrogate, "FOLDS", 2)  # ten take seconds
     words = ["compare", "--workers", "1", "--seeds", "2", "--controllers"]
     assert main([*words, "random:12,evolution:12:population=4:sample=2", "--plot", str(tmp_path)]) == 0
     printed = capsys.readouterr().out

@@ -76,7 +76,23 @@ def test_a_compilation_is_kept_by_what_shapes_it(tmp_path: Path, monkeypatch: py
     assert first.stat().st_mtime_ns == stamp and first.is_relative_to(cache_dir())
     assert zig.compile(SOURCES, Target("cortex-m4"), entry="kws_run", optimize="size") != first
     assert zig.compile({**SOURCES, "x.h": ""}, Target("cortex-m4"), entry="kws_run") != first
-    assert not [path for path in first.parent.iterdir() if path.name.startswith("compile-")]
+
+
+def test_what_one_compilation_leaves_does_not_reach_the_next(
+    toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next is made in the same folder, where the compiler finds its objects again: same bytes as on its own."""
+
+    def image(cache: str, text: str) -> bytes:
+        monkeypatch.setenv("RENA_KWS_CACHE", str(tmp_path / cache))
+        sources = {**SOURCES, "kernel.c": SOURCES["kernel.c"].replace("2 * x", text)}
+        return toolchain.compile(sources, Target("cortex-m4"), entry="kws_run").read_bytes()
+
+    texts = ("2 * x", "3 * x", "2 * x + 1", "3 * x")
+    assert [image("shared", text) for text in texts] == [image(f"own {n}", text) for n, text in enumerate(texts)]
+    monkeypatch.setenv("RENA_KWS_CACHE", str(tmp_path / "shared"))
+    with pytest.raises(CandidateError, match=r"kernel\.h"):
+        toolchain.compile({"run.c": SOURCES["run.c"]}, Target("cortex-m4"), entry="kws_run")
 
 
 def test_parallel_compilations_of_one_thing_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from rena_kws.errors import CandidateError, UnavailableError
+from rena_kws.files import reserved
 
 Optimize = Literal["speed", "balanced", "size"]
 DEFAULT_OPTIMIZE: Optimize = "balanced"
@@ -221,11 +221,13 @@ def _build(
         return built
     try:
         built.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=built.parent, prefix="compile-") as folder:
+        # zig keeps the object of a source that is the very file it was: of a candidate's sources it compiles the few
+        # that differ from those of the one before. So the folders stay, and what need not change in them does not.
+        with reserved(cache_dir() / "sources") as folder:
             # Relative names only: what the compiler sees does not depend on where the cache lies.
-            work = Path(folder)
-            _write(work, {**sources, **inputs})
-            _write(work / "system", headers)
+            work = folder / "now"
+            everything = {**sources, **inputs, **{f"system/{name}": text for name, text in headers.items()}}
+            _lay_out(work, folder / "aside", everything)
             compiled = [name for name in sources if name.endswith((".c", ".s", ".S"))]
             arguments = [*command, *(["-isystem", "system"] if headers else []), *compiled, "-o", output]
             _run(arguments, work)
@@ -235,11 +237,25 @@ def _build(
     return built
 
 
-def _write(folder: Path, files: Mapping[str, str]) -> None:
+def _lay_out(work: Path, aside: Path, files: Mapping[str, str]) -> None:
+    """Make `work` hold these files and no others. What it holds already is not touched, what it does not need now is
+    put aside, and comes back as the same file."""
+    for path in [path for path in work.rglob("*") if path.is_file()]:
+        if (name := path.relative_to(work).as_posix()) not in files:
+            _move(path, aside / name)
     for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path = work / name
+        if not path.exists() and (aside / name).exists():
+            _move(aside / name, path)
+        if not path.exists() or path.read_bytes() != text.encode():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            path.write_bytes(text.encode())
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, target)
 
 
 def _run(arguments: Sequence[str], folder: Path) -> None:
