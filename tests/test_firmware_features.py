@@ -150,7 +150,7 @@ def test_a_thousand_recordings_come_out_alike(arithmetic: str, reference: Refere
         assert np.mean([np.mean(a == 0) for a in apart]) > 0.99
 
 
-@hypothesis_settings(max_examples=15)
+@hypothesis_settings(max_examples=8)
 @given(
     kind=st.sampled_from(["mfcc", "log_mel"]),
     fft_bits=st.integers(8, 10),
@@ -239,6 +239,7 @@ def test_the_emulated_chip_computes_what_this_computer_does(core: str, fpu: bool
     assert np.abs(found.astype(int) - in_python(front_end, clip)).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("core", "fpu"), [("cortex-m4", True), ("cortex-m0plus", False)])
 def test_odd_sounds_come_out_alike_on_the_chip(core: str, fpu: bool) -> None:
     """The FPU has a square root of its own, the M0+ a multiplication."""

@@ -39,6 +39,7 @@ def test_a_stopped_network_is_taken_to_gain_what_others_gained() -> None:
     assert halving.judged(trained(0.3, 0.5)) == trained(0.3, 0.5)
 
 
+@pytest.mark.slow
 def test_a_real_network_stops_and_leaves_what_it_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 

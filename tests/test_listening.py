@@ -72,6 +72,7 @@ def test_a_bundle_and_its_model_hear_the_words(
     assert len(lines) == 5 and lines[0].split()[1] == "s" and lines[0].endswith("low")
 
 
+@pytest.mark.slow
 def test_the_command_line_listens_on_a_chip(
     model: Path, sound: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

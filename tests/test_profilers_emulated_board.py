@@ -69,6 +69,7 @@ def test_the_serial_profiler_measures_an_emulated_board_on_a_terminal(model: Pat
     assert measured.latency_ms == pytest.approx(emulated.latency_ms, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_same_over_tcp(model: Path) -> None:
     with served(str(model), "--device", "cortex-m7", "--tcp", "0") as port:
         measured = api.profile(model, f"serial:{port}?window_s=0.1", INPUTS[:1])

@@ -94,6 +94,7 @@ def test_the_band_of_a_median_covers_it() -> None:
     assert found.low < 5 < found.high and found.high - found.low < 0.6
 
 
+@pytest.mark.slow
 def test_the_command_prints_every_setting_and_draws_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

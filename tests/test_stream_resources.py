@@ -25,6 +25,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
     return Task("nucleo-l4r5zi", write_tones(tmp_path / "tones.npz"), limits=limits)
 
 
+@pytest.mark.slow
 def test_what_a_limit_says_of_a_stream_is_what_the_exported_stream_costs(task: Task, tmp_path: Path) -> None:
     outcome = measure_untrained(NETWORK, task)
     found, model = outcome.evaluation.resources, outcome.model

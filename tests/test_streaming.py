@@ -159,6 +159,7 @@ def test_a_detector_of_tones_finds_them(dataset: str, model: Path) -> None:
     assert deep.test.missed >= 8  # under white or pink noise they are lost
 
 
+@pytest.mark.slow
 def test_the_command_line_reports_saves_and_exports(
     dataset: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,7 @@ def test_results_are_those_of_the_network_behind_the_front_end_of_another_progra
         assert max(found) - min(found) > 8
 
 
+@pytest.mark.slow
 def test_decisions_are_chosen_on_streams_and_exported(tmp_path: Path) -> None:
     """A network that knows nothing: what counts is that figures and decisions come about, and reach the export."""
     rng = np.random.default_rng(0)

@@ -104,6 +104,7 @@ def test_decisions_are_those_of_whole_runs() -> None:
     assert events[0] == events[1] and len(events[0]) > 5
 
 
+@pytest.mark.slow
 def test_an_emulated_chip_decides_alike_and_has_less_to_do() -> None:
     sound = listening_network.sound(2.2, 3)
     incremental, whole = bundle_of(), bundle_of(whole=True)
