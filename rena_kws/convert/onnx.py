@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rena_kws.artifacts import BuiltModel, ConvertedModel
 from rena_kws.convert.base import Converter, check_calibration, quiet
-from rena_kws.convert.tflite import with_batch_of_one
+from rena_kws.model.keras_model import build
 
 
 class OnnxConverter(Converter):
@@ -52,5 +52,7 @@ def _export(built: BuiltModel, folder: Path) -> Path:
     path = folder / "model.onnx"
     shape = (1, *built.architecture.input_shape)
     signature = [keras.InputSpec(shape=shape, dtype="float32", name="input")]
-    with_batch_of_one(built).export(str(path), format="onnx", input_signature=signature, verbose=False)
+    single = build(built.architecture, batch_size=1).keras_model
+    single.set_weights(built.keras_model.get_weights())
+    single.export(str(path), format="onnx", input_signature=signature, verbose=False)
     return path

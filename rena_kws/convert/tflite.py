@@ -3,8 +3,9 @@
 TensorFlow's int8 conversion of a GRU ends the process, so a network with one is converted in three parts: what stands
 before it, the GRU by `gru_reference`, what stands behind it. They are joined to one file (gru_operator.py).
 
-The network is rebuilt with a batch of one: with a free batch TensorFlow writes a dilated convolution as
-SPACE_TO_BATCH, CONV, BATCH_TO_SPACE, which microcontrollers run slowly or wrongly.
+A network is traced with a batch of one: with a free batch TensorFlow writes a dilated convolution as SPACE_TO_BATCH,
+CONV, BATCH_TO_SPACE, which microcontrollers run slowly or wrongly. Its weights are constants of the trace: TensorFlow's
+way from a Keras model saves and loads it first, which takes five times as long as the conversion itself.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from rena_kws.convert.gru_operator import join
 from rena_kws.errors import CandidateError, ModelError
 from rena_kws.firmware.graph import read_graph
 from rena_kws.firmware.gru_reference import STATE_SCALE, integer_gru, quantize_gru
-from rena_kws.model.keras_model import build
 
 
 class Int8TfliteConverter(Converter):
@@ -32,11 +32,11 @@ class Int8TfliteConverter(Converter):
     def convert(self, built: BuiltModel, calibration: NDArray[np.float32]) -> ConvertedModel:
         calibration = check_calibration(built, calibration)
         with quiet("int8 TFLite conversion"):
-            model = with_batch_of_one(built)
+            model = built.keras_model
             gru = next((layer for layer in model.layers if isinstance(layer, keras.layers.GRU)), None)
             if gru is None:
                 return ConvertedModel("tflite", _int8(model, calibration))
-            until_state = keras.Model(built.keras_model.input, built.keras_model.get_layer(gru.name).output)
+            until_state = keras.Model(model.input, gru.output)
             states = until_state(calibration, training=False).numpy()
             return ConvertedModel("tflite", _with_gru(model, gru, calibration, states))
 
@@ -46,7 +46,7 @@ def _int8(model: Any, calibration: NDArray[np.float32]) -> bytes:
         for sample in calibration:
             yield [sample[None]]
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -82,15 +82,20 @@ class FloatTfliteConverter(Converter):
 
     def convert(self, built: BuiltModel, calibration: NDArray[np.float32]) -> ConvertedModel:
         with quiet("float TFLite conversion"):
-            return ConvertedModel("tflite", bytes(_converter(built).convert()))
+            return ConvertedModel("tflite", bytes(_converter(built.keras_model).convert()))
 
 
-def with_batch_of_one(built: BuiltModel) -> Any:
-    """The same Keras model with the same weights and a static batch of 1."""
-    single = build(built.architecture, batch_size=1).keras_model
-    single.set_weights(built.keras_model.get_weights())
-    return single
+def _converter(model: Any) -> Any:
+    """Of a Keras model of one input."""
+    trainable, other = (
+        [variable.numpy() for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    )
 
+    def network(x: tf.Tensor) -> tf.Tensor:
+        constants = ([tf.constant(value) for value in values] for values in (trainable, other))
+        return model.stateless_call(*constants, x, training=False)[0]
 
-def _converter(built: BuiltModel) -> Any:
-    return tf.lite.TFLiteConverter.from_keras_model(with_batch_of_one(built))
+    clip = tf.TensorSpec((1, *model.input.shape[1:]), tf.float32, "input")
+    traced = tf.function(network, input_signature=[clip], autograph=False).get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([traced])

@@ -20,8 +20,8 @@ def build(architecture: Architecture, batch_size: int | None = None) -> BuiltMod
     """Build the network with fresh weights from Keras' random state (`keras.utils.set_random_seed` repeats them).
 
     Input float32 (batch, height, width, channels), output class probabilities (batch, classes). `batch_size` None, for
-    training, accepts any batch; 1 makes the batch static, which the TFLite converter needs to keep dilated convolutions
-    whole. Models of one architecture have the same weights in the same order: `a.set_weights(b.get_weights())`.
+    training, accepts any batch; 1 makes the batch static. Models of one architecture have the same weights in the same
+    order: `a.set_weights(b.get_weights())`.
     """
     inputs, outputs = assemble(architecture, _KerasFactory(batch_size))
     return BuiltModel(architecture, keras.Model(inputs, outputs, name=f"kws_{architecture.id}"))
