@@ -50,7 +50,7 @@ def locked(path: Path, timeout_s: float, what: str) -> Iterator[None]:
 def reserved(parent: Path) -> Iterator[Path]:
     """For the block, the first of the folders `parent`/0, /1, … that nobody holds, with what it held before.
 
-    `OSError` passes through.
+    `OSError` passes through; `UnavailableError` where the file system has no locks.
     """
     for number in count():
         folder = parent / str(number)
@@ -62,6 +62,7 @@ def reserved(parent: Path) -> Iterator[Path]:
 
 
 def _try_lock(file: IO[bytes]) -> bool:
+    """False where another holds it. Raises `UnavailableError` where the file system has no locks."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -72,6 +73,10 @@ def _try_lock(file: IO[bytes]) -> bool:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (BlockingIOError, PermissionError):  # the latter on Windows
         return False
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot lock {file.name}: {error.strerror} (set RENA_KWS_CACHE to a folder elsewhere)"
+        ) from None
     return True
