@@ -154,10 +154,12 @@ def test_this_computers_runtimes_refuse_it_in_one_line(model: ConvertedModel) ->
 
 
 def test_what_grew_computes_what_it_did() -> None:
+    """After the conversion that measures it, as in a search: it must leave no trace in the network."""
     parent = network(BEHIND_CONVOLUTIONS)
     layers = list(BEHIND_CONVOLUTIONS)
     layers[4] = Layer("gru", (4,), channels=20)
     child = build(Architecture(5, tuple(layers)))
+    Int8TfliteConverter().convert(child, CLIPS)
     inherit(child, Trained.of(parent), CLIPS)
     np.testing.assert_allclose(predict(child.keras_model, CLIPS), predict(parent.keras_model, CLIPS), atol=1e-3)
     layers[4] = Layer("gru", (4,), channels=8)

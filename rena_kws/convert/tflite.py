@@ -24,6 +24,7 @@ from rena_kws.convert.gru_operator import join
 from rena_kws.errors import CandidateError, ModelError
 from rena_kws.firmware.graph import read_graph
 from rena_kws.firmware.gru_reference import STATE_SCALE, integer_gru, quantize_gru
+from rena_kws.model.keras_model import build
 
 
 class Int8TfliteConverter(Converter):
@@ -32,13 +33,9 @@ class Int8TfliteConverter(Converter):
     def convert(self, built: BuiltModel, calibration: NDArray[np.float32]) -> ConvertedModel:
         calibration = check_calibration(built, calibration)
         with quiet("int8 TFLite conversion"):
-            model = built.keras_model
-            gru = next((layer for layer in model.layers if isinstance(layer, keras.layers.GRU)), None)
-            if gru is None:
-                return ConvertedModel("tflite", _int8(model, calibration))
-            until_state = keras.Model(model.input, gru.output)
-            states = until_state(calibration, training=False).numpy()
-            return ConvertedModel("tflite", _with_gru(model, gru, calibration, states))
+            if any(layer.kind == "gru" for layer in built.architecture.layers):
+                return ConvertedModel("tflite", _with_gru(built, calibration))
+            return ConvertedModel("tflite", _int8(built.keras_model, calibration))
 
 
 def _int8(model: Any, calibration: NDArray[np.float32]) -> bytes:
@@ -54,8 +51,13 @@ def _int8(model: Any, calibration: NDArray[np.float32]) -> bytes:
     return bytes(converter.convert())
 
 
-def _with_gru(model: Any, gru: Any, calibration: NDArray[np.float32], states: NDArray[np.float32]) -> bytes:
-    """A network with a GRU in it, which everything passes through; it gives `states` for the calibration clips."""
+def _with_gru(built: BuiltModel, calibration: NDArray[np.float32]) -> bytes:
+    """A network with a GRU in it, which everything passes through. It is a copy that is cut: Keras lets the layers of a
+    model know what else was made of them."""
+    model = build(built.architecture).keras_model
+    model.set_weights(built.keras_model.get_weights())
+    (gru,) = (layer for layer in model.layers if isinstance(layer, keras.layers.GRU))
+    states = keras.Model(model.input, gru.output)(calibration, training=False).numpy()
     front = _int8(keras.Model(model.input, gru.input), calibration)
     graph = read_graph(ConvertedModel("tflite", front))
     rows = graph.tensors[graph.outputs[0]]
