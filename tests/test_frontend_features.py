@@ -68,6 +68,8 @@ def test_equal_to_tf_signal_on_speech(settings: FrontEnd, speech: NDArray[np.flo
     np.testing.assert_allclose(compute(settings, speech), tensorflow_features(speech, settings.kind), atol=2e-3)
 
 
+# Where librosa is used for the first time numba compiles for it, some 20 s.
+@pytest.mark.slow
 def test_equal_to_librosa_with_our_filters(speech: NDArray[np.float32]) -> None:
     """librosa's spectrum and scipy's DCT (orthonormal, but for its first coefficient's 1/√2) around our mel filters."""
     fft = pytest.importorskip("scipy.fft")
@@ -78,6 +80,7 @@ def test_equal_to_librosa_with_our_filters(speech: NDArray[np.float32]) -> None:
         np.testing.assert_allclose(ours[:, :, 0], expected, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_mel_filters_stand_where_librosas_do() -> None:
     """Same HTK edges; librosa's flanks are straight in Hz, ours (and TensorFlow's) in mel: they bow apart."""
     librosa = pytest.importorskip("librosa")
@@ -88,6 +91,7 @@ def test_mel_filters_stand_where_librosas_do() -> None:
     assert np.abs(ours - theirs).max() < 0.03
 
 
+@pytest.mark.slow
 def test_librosas_own_mfcc_tells_the_same_story(speech: NDArray[np.float32]) -> None:
     """All of librosa, set up like MLPerf Tiny: not one of our tables is used."""
     librosa = pytest.importorskip("librosa")

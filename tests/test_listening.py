@@ -85,6 +85,7 @@ def test_the_command_line_listens_on_a_chip(
     assert "with a sound file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_profile_tells_of_front_end_and_stream(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", str(model), "--device", "cortex-m33"]) == 0
     told = capsys.readouterr().out
