@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rena_kws.artifacts import BuiltModel, ConvertedModel
 from rena_kws.convert.base import Converter, check_calibration, quiet
-from rena_kws.model.keras_model import build
+from rena_kws.model.keras_model import copy_of
 
 
 class OnnxConverter(Converter):
@@ -52,7 +52,5 @@ def _export(built: BuiltModel, folder: Path) -> Path:
     path = folder / "model.onnx"
     shape = (1, *built.architecture.input_shape)
     signature = [keras.InputSpec(shape=shape, dtype="float32", name="input")]
-    single = build(built.architecture, batch_size=1).keras_model
-    single.set_weights(built.keras_model.get_weights())
-    single.export(str(path), format="onnx", input_signature=signature, verbose=False)
+    copy_of(built, batch_size=1).export(str(path), format="onnx", input_signature=signature, verbose=False)
     return path

@@ -24,7 +24,7 @@ from rena_kws.convert.gru_operator import join
 from rena_kws.errors import CandidateError, ModelError
 from rena_kws.firmware.graph import read_graph
 from rena_kws.firmware.gru_reference import STATE_SCALE, integer_gru, quantize_gru
-from rena_kws.model.keras_model import build
+from rena_kws.model.keras_model import copy_of
 
 
 class Int8TfliteConverter(Converter):
@@ -54,8 +54,7 @@ def _int8(model: Any, calibration: NDArray[np.float32]) -> bytes:
 def _with_gru(built: BuiltModel, calibration: NDArray[np.float32]) -> bytes:
     """A network with a GRU in it, which everything passes through. It is a copy that is cut: Keras lets the layers of a
     model know what else was made of them."""
-    model = build(built.architecture).keras_model
-    model.set_weights(built.keras_model.get_weights())
+    model = copy_of(built)
     (gru,) = (layer for layer in model.layers if isinstance(layer, keras.layers.GRU))
     states = keras.Model(model.input, gru.output)(calibration, training=False).numpy()
     front = _int8(keras.Model(model.input, gru.input), calibration)

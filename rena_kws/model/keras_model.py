@@ -27,6 +27,13 @@ def build(architecture: Architecture, batch_size: int | None = None) -> BuiltMod
     return BuiltModel(architecture, keras.Model(inputs, outputs, name=f"kws_{architecture.id}"))
 
 
+def copy_of(built: BuiltModel, batch_size: int | None = None) -> keras.Model:
+    """Another Keras model of the same network with the same weights; `batch_size` as in `build`."""
+    model = build(built.architecture, batch_size).keras_model
+    model.set_weights(built.keras_model.get_weights())
+    return model
+
+
 def settle(built: BuiltModel, x: NDArray[np.float32]) -> None:
     """Give every BatchNorm the statistics of `x` (clips, height, width, channels), as training would.
 
