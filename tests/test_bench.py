@@ -70,6 +70,7 @@ def test_a_device_without_firmware_refuses_optimize(reference: Reference, capsys
     assert "--optimize" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_same_network_everywhere_in_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     built = build(ARCHITECTURE)
     features = np.random.default_rng(0).normal(0, 5, (20, 49, 10, 1)).astype(np.float32)

@@ -20,7 +20,7 @@ CHOICES = (
 )
 
 
-@hypothesis_settings(max_examples=20)
+@hypothesis_settings(max_examples=40)
 @given(
     choice=st.sampled_from(CHOICES),
     results=st.integers(0, 300),

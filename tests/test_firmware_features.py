@@ -150,7 +150,7 @@ def test_a_thousand_recordings_come_out_alike(arithmetic: str, reference: Refere
         assert np.mean([np.mean(a == 0) for a in apart]) > 0.99
 
 
-@hypothesis_settings(max_examples=8)
+@hypothesis_settings(max_examples=15)
 @given(
     kind=st.sampled_from(["mfcc", "log_mel"]),
     fft_bits=st.integers(8, 10),

@@ -71,7 +71,7 @@ def features_of(stream: HostStream, front_end: FrontEnd, clip: np.ndarray, arith
     return out
 
 
-@hypothesis_settings(max_examples=8)
+@hypothesis_settings(max_examples=25)
 @given(
     name=st.sampled_from(sorted(SETTINGS)),
     arithmetic=st.sampled_from(["single precision", "integers"]),

@@ -127,7 +127,7 @@ def test_layers_that_an_edit_left_alone_are_aligned(edit: Edit, pairs: dict[int,
     assert align(PARENT, apply(PARENT, edit, SPACE)) == pairs
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 6))
 def test_any_chain_of_edits_inherits_what_it_can(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

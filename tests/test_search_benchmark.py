@@ -14,7 +14,7 @@ from rena_kws.cli.compare_cmd import SHIPPED_TABLE
 from rena_kws.cli.main import main
 from rena_kws.errors import ModelError
 from rena_kws.reward import over_limits
-from rena_kws.search_benchmark import compare, surrogate, table
+from rena_kws.search_benchmark import compare, table
 from rena_kws.search_benchmark.collect import BOUNDS, LIMIT_SETS
 from rena_kws.search_benchmark.surrogate import held_out, rank_correlation
 from rena_kws.spec.search_space import SearchSpace
@@ -95,10 +95,7 @@ def test_the_band_of_a_median_covers_it() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_prints_every_setting_and_draws_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(surrogate, "FOLDS", 2)  # ten take seconds
+def test_the_command_prints_every_setting_and_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", "--workers", "1", "--seeds", "2", "--controllers"]
     assert main([*words, "random:12,evolution:12:population=4:sample=2", "--plot", str(tmp_path)]) == 0
     printed = capsys.readouterr().out

@@ -56,7 +56,7 @@ def scores_of_clip(host: HostStream, bundle: StreamBundle, clip: Sound, word: ty
     return [int(value) for value in arena[port.offset : port.offset + port.size_bytes]]
 
 
-@limits(3)
+@limits(5)
 @given(
     arithmetic=st.sampled_from(["single precision", "integers"]),
     frames=st.integers(13, 24),

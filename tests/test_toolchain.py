@@ -76,6 +76,7 @@ def test_a_compilation_is_kept_by_what_shapes_it(tmp_path: Path, monkeypatch: py
     assert first.stat().st_mtime_ns == stamp and first.is_relative_to(cache_dir())
     assert zig.compile(SOURCES, Target("cortex-m4"), entry="kws_run", optimize="size") != first
     assert zig.compile({**SOURCES, "x.h": ""}, Target("cortex-m4"), entry="kws_run") != first
+    assert [path.suffix for path in first.parent.iterdir()] == [".elf"] * 3  # nothing half-made beside them
 
 
 def test_what_one_compilation_leaves_does_not_reach_the_next(
