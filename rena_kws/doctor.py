@@ -21,7 +21,6 @@ State = Literal["works", "lacking", "broken"]
 
 _BASE = ("numpy", "ai-edge-litert", "onnxruntime", "ziglang", "unicorn", "capstone", "pyelftools", "pyserial")
 _SEARCH = ("keras", "tf2onnx", "onnx", "librosa", "espeakng-loader")
-_GPU_PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider")
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,11 @@ def _runs_on(device: str) -> Callable[[str], Finding]:
         if not np.array_equal(measurement.outputs, np.maximum(inputs, 0)):
             seen = f"computes {measurement.outputs.tolist()} for ReLU of {inputs.tolist()}"
             return Finding(part, "broken", seen, _again("rena-kws"))
-        with_what = measurement.environment.get("emulator") or measurement.environment.get("runtime")
-        return Finding(part, "works", f"{with_what}: a network ran, outputs right ({measurement.how})")
+        notes = measurement.environment
+        with_what = notes.get("emulator") or notes.get("runtime")
+        where = " on ".join(filter(None, (with_what, notes.get("adapter"))))
+        seen = f"{where}: a network ran, outputs right ({measurement.how})"
+        return Finding(part, "works", "; ".join(filter(None, (seen, notes.get("troubles")))))
 
     return check
 
@@ -135,12 +137,23 @@ def _relu() -> ConvertedModel:
 
 
 def _gpu(part: str) -> Finding:
+    try:
+        return _runs_on("gpu")(part)
+    except UnavailableError as error:
+        return Finding(part, "lacking", str(error))
+
+
+def _gpu_for_onnx(part: str) -> Finding:
     import onnxruntime
 
+    from rena_kws.profilers.gpu.session import PROVIDERS
+
     providers = onnxruntime.get_available_providers()
-    if found := [name for name in _GPU_PROVIDERS if name in providers]:
+    if found := [name for name in PROVIDERS if name in providers]:
         return Finding(part, "works", f"onnxruntime {onnxruntime.__version__}: {', '.join(found)}")
-    mend = "pip install onnxruntime-directml" if sys.platform == "win32" else "pip install onnxruntime-gpu"
+    mend = (
+        "pip install onnxruntime-directml" if sys.platform == "win32" else "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+    )
     return Finding(
         part, "lacking", f"onnxruntime knows {', '.join(providers)}", "" if sys.platform == "darwin" else mend
     )
@@ -203,6 +216,7 @@ _CHECKS: dict[str, Callable[[str], Finding]] = {
     "emulated Cortex-M": _runs_on("cortex-m4"),
     "this CPU": _runs_on("cpu"),
     "GPU": _gpu,
+    "GPU for .onnx": _gpu_for_onnx,
     "speech": _speech,
     "more speech": _more_speech,
     "boards on USB": _serial,

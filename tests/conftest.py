@@ -46,6 +46,26 @@ def reference() -> Callable[..., Path]:
     return path
 
 
+@pytest.fixture
+def swiftshader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only GPU is SwiftShader, which computes in software what a GPU would."""
+    driver = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
+    if not driver.exists():
+        skip_or_fail("SwiftShader is missing (Debian: chromium-common, libvulkan1)")
+    _only_vulkan_driver(driver, monkeypatch)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU is found."""
+    _only_vulkan_driver(Path("/nowhere.json"), monkeypatch)
+
+
+def _only_vulkan_driver(description: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+        monkeypatch.setenv(name, str(description))
+
+
 @pytest.fixture(scope="session")
 def tool() -> Callable[[str], str]:
     """`tool("gcc")` → the program's path; skips (or fails) where the machine lacks it."""

@@ -31,6 +31,24 @@ def test_on_a_machine_that_can_run_these_tests_the_base_works(capsys: pytest.Cap
 
 
 @pytest.fixture
+def only_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_CHECKS", {"GPU": doctor._CHECKS["GPU"]})
+
+
+@pytest.mark.usefixtures("only_gpu", "swiftshader")
+def test_a_network_runs_on_the_gpu_and_a_software_adapter_is_told() -> None:
+    found = finding("GPU")
+    assert found.state == "works", found
+    assert "SwiftShader" in found.seen and "outputs right (measured); a software adapter" in found.seen
+
+
+@pytest.mark.usefixtures("only_gpu", "no_gpu")
+def test_without_a_gpu_the_doctor_names_the_remedy() -> None:
+    found = finding("GPU")
+    assert found.state == "lacking" and "apt-get install" in found.seen, found
+
+
+@pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the slow checks out where they are not what is tested."""
     kept = ("packages", "cache", "emulated Cortex-M", "boards on USB")

@@ -93,19 +93,8 @@ class TestCpuWithOnnxRuntime(ProfilerContract):
         return ProfilerCase(profiler_for(device), device, model, inputs, expected, "measured", tolerance=1e-5)
 
 
-SWIFTSHADER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
-
-
+@pytest.mark.usefixtures("swiftshader")
 class TestGpuWithLiteRt(ProfilerContract):
-    """On SwiftShader, which computes in software what a GPU would."""
-
-    @pytest.fixture(autouse=True)
-    def adapter(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        if not SWIFTSHADER.exists():
-            skip_or_fail("SwiftShader is missing (Debian: chromium-common, libvulkan1)")
-        for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
-            monkeypatch.setenv(name, str(SWIFTSHADER))
-
     @pytest.fixture
     def case(self, reference: Reference) -> ProfilerCase:
         device = catalogue.get("gpu")
@@ -120,9 +109,8 @@ class TestGpuWithLiteRt(ProfilerContract):
         assert "software" in measurement.environment["troubles"]
 
 
-def test_without_a_gpu_one_line_says_what_to_install(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
-        monkeypatch.setenv(name, "/nowhere.json")
+@pytest.mark.usefixtures("no_gpu")
+def test_without_a_gpu_one_line_says_what_to_install(reference: Reference) -> None:
     device = catalogue.get("gpu")
     with pytest.raises(UnavailableError, match="install its Vulkan driver") as caught:
         profiler_for(device).profile(ConvertedModel("tflite", reference(*KWS).read_bytes()), device)

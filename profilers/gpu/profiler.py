@@ -1,7 +1,8 @@
 """A GPU of this computer: LiteRT over WebGPU for .tflite, ONNX Runtime's providers for .onnx, in a fresh process.
 
 The adapter's name is part of the result. One that is software, as SwiftShader is, is marked: its times say nothing of a
-GPU.
+GPU. LiteRT computes in half floats where the adapter has them: on an NVIDIA H200 outputs of MLPerf Tiny's keyword
+spotter were at most 10 int8 units from the CPU's, with single floats (as on SwiftShader) one, and it took as long.
 """
 
 from __future__ import annotations

@@ -95,6 +95,9 @@ def _onnx(data: bytes) -> tuple[Session, dict[str, str]]:
         raise UnavailableError(
             "this ONNX Runtime has no provider for GPUs: install onnxruntime-gpu (CUDA) or onnxruntime-directml"
         )
+    if found[0] == "CUDAExecutionProvider" and hasattr(onnxruntime, "preload_dlls"):
+        # CUDA's libraries may lie in packages that pip installed, where no loader looks.
+        onnxruntime.preload_dlls(directory="")
     session = OnnxRuntime(data, onnxruntime, [found[0], "CPUExecutionProvider"])
     if found[0] not in session.providers:
         raise UnavailableError(f"ONNX Runtime's {found[0]} finds no GPU")
