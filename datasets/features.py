@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rena_kws import cache
 from rena_kws.datasets.augment import Augmentation, augment
 from rena_kws.datasets.base import CLIP_SAMPLES, SAMPLE_RATE_HZ, Clip, Dataset, Progress, check_labels, check_split
 from rena_kws.datasets.loudness import vary_loudness
@@ -61,8 +62,8 @@ def load_features(
 ) -> Features:
     """The features of a split, with `variants` augmented copies of every clip of the training split.
 
-    `cache_dir` defaults to $RENA_KWS_CACHE or ~/.cache/rena-kws. Raises `DatasetError` for a dataset that cannot be
-    used, for variants of another split (they would falsify a score) and for a cache that cannot be written.
+    `cache_dir` defaults to `cache.root()`. Raises `DatasetError` for a dataset that cannot be used, for variants of
+    another split (they would falsify a score) and for a cache that cannot be written.
     """
     check_split(split)
     check_labels(dataset.labels, "this one")
@@ -73,20 +74,17 @@ def load_features(
             f"clips are one second at {SAMPLE_RATE_HZ} Hz; the front end expects {frontend.clip_ms} ms "
             f"at {frontend.sample_rate_hz} Hz"
         )
-    folder = cache_dir or default_cache_dir()
+    folder = cache_dir or cache.root()
     copies = (variants, seed, Augmentation()) if variants else ()
     key = repr((_REVISION, dataset.fingerprint, dataset.labels, frontend.fingerprint, split, copies))
-    path = folder / f"features-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+    path = folder / "features" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
     if (kept := _read(path, dataset.labels)) is not None:
+        cache.touch(path)
         return kept
     features = _compute(dataset, frontend, split, variants, seed, progress)
     _write(path, features)
+    cache.make_room(folder)
     return features
-
-
-def default_cache_dir() -> Path:
-    """$RENA_KWS_CACHE, or ~/.cache/rena-kws."""
-    return Path(os.environ.get("RENA_KWS_CACHE") or Path.home() / ".cache" / "rena-kws")
 
 
 def _compute(

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from rena_kws import cache
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import RenaError, UnavailableError
 
@@ -73,16 +74,19 @@ def _tensorflow(part: str) -> Finding:
 
 
 def _cache(part: str) -> Finding:
-    from rena_kws.firmware.toolchain import cache_dir
-
-    folder = cache_dir()
+    folder = cache.root()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         return Finding(part, "broken", f"{folder}: {error.strerror}", "export RENA_KWS_CACHE=/a/folder/of/yours")
-    return Finding(part, "works", f"{folder}, {shutil.disk_usage(folder).free >> 20:,} MB free")
+    try:
+        limit = cache.limit_bytes()
+    except UnavailableError as error:
+        return Finding(part, "broken", str(error), "unset RENA_KWS_CACHE_MB")
+    used, free = cache.used_bytes(), shutil.disk_usage(folder).free
+    return Finding(part, "works", f"{folder}, {used >> 20:,} of {limit >> 20:,} MB used, {free >> 20:,} MB free")
 
 
 def _compiler(part: str) -> Finding:

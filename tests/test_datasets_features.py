@@ -13,7 +13,7 @@ import pytest
 from rena_kws.datasets import features as features_module
 from rena_kws.datasets.augment import Augmentation, augment
 from rena_kws.datasets.base import Clip, open_dataset
-from rena_kws.datasets.features import default_cache_dir, load_features
+from rena_kws.datasets.features import load_features
 from rena_kws.datasets.loudness import LEAST_DB, MOST_DB, vary_loudness
 from rena_kws.datasets.noise import EXPONENTS, coloured
 from rena_kws.datasets.spoken_digits import SpokenDigits
@@ -67,19 +67,19 @@ def test_whatever_matters_is_in_the_key(digits: CountingDigits, tmp_path: Path, 
     load_features(digits, FrontEnd(), "validation", tmp_path)
     other = CountingDigits(str(reference("datasets", "fsdd")), keywords="two,one")
     load_features(other, FrontEnd(), "train", tmp_path)
-    assert CountingDigits.reads == 6 == len(list(tmp_path.iterdir()))
+    assert CountingDigits.reads == 6 == len(list((tmp_path / "features").iterdir()))
     load_features(digits, FrontEnd(), "train", tmp_path, seed=5)  # Without variants the seed changes nothing.
     assert CountingDigits.reads == 6
 
 
 def test_a_damaged_file_is_made_anew(digits: CountingDigits, tmp_path: Path) -> None:
     first = load_features(digits, FrontEnd(), "test", tmp_path)
-    (path,) = tmp_path.iterdir()
+    (path,) = (tmp_path / "features").iterdir()
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"text"):
         path.write_bytes(damaged)
         np.testing.assert_array_equal(load_features(digits, FrontEnd(), "test", tmp_path).x, first.x)
-    assert [item.name for item in tmp_path.iterdir()] == [path.name], "nothing may be left beside it"
+    assert [item.name for item in path.parent.iterdir()] == [path.name], "nothing may be left beside it"
 
 
 def test_variants_follow_the_clips_and_repeat(digits: CountingDigits, tmp_path: Path) -> None:
@@ -137,13 +137,6 @@ def test_a_cache_that_cannot_be_written_is_one_line(digits: CountingDigits, tmp_
     with pytest.raises(DatasetError, match=r"cannot be written .* RENA_KWS_CACHE") as caught:
         load_features(digits, FrontEnd(), "test", blocked)
     assert "\n" not in str(caught.value)
-
-
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("RENA_KWS_CACHE", str(tmp_path))
-    assert default_cache_dir() == tmp_path
-    monkeypatch.delenv("RENA_KWS_CACHE")
-    assert default_cache_dir() == Path.home() / ".cache" / "rena-kws"
 
 
 def test_synthetic_features_are_the_same_from_two_caches(tmp_path: Path) -> None:

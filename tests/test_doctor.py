@@ -97,6 +97,13 @@ def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("only")
+def test_a_limit_of_the_cache_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RENA_KWS_CACHE_MB", "much")
+    found = finding("cache")
+    assert found.state == "broken" and found.mend == "unset RENA_KWS_CACHE_MB"
+
+
+@pytest.mark.usefixtures("only")
 def test_a_board_that_may_not_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usb, "boards_on_usb", lambda: [catalogue.get("serial:/dev/null")])
     assert finding("boards on USB").state == "works"

@@ -1,16 +1,16 @@
 """Measurements kept by content: the same firmware, device, inputs and emulator give the same figures.
 
 A key covers everything that shapes a result, the emulator's own source files and unicorn's version among it. Files lie
-in `cache_dir()`, written aside and then renamed.
+in the cache.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
 import zipfile
-from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rena_kws import cache
 from rena_kws.artifacts import Firmware, LayerCost, Measurement
 from rena_kws.devices.description import Device
 from rena_kws.files import replacing
-from rena_kws.firmware.toolchain import cache_dir
 
 
 def key_of(firmware: Firmware, device: Device, batch: NDArray[Any], toolchain: str, optimize: str) -> str:
@@ -42,6 +42,7 @@ def load(key: str) -> Measurement | None:
             outputs = np.load(io.BytesIO(file.read("outputs.npy")), allow_pickle=False)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
+    cache.touch(_file(key))
     table["layers"] = tuple(LayerCost(**layer) for layer in table["layers"])
     table["samples_ms"] = tuple(table["samples_ms"])
     return Measurement(**table, outputs=outputs)
@@ -57,14 +58,15 @@ def store(key: str, measurement: Measurement) -> None:
             file.writestr("measurement.json", json.dumps(measurement.as_json()))
             file.writestr("outputs.npy", outputs.getvalue())
     except OSError:
-        pass  # a cache that cannot be written is none
+        return  # a cache that cannot be written is none
+    cache.make_room()
 
 
 def _file(key: str) -> Path:
-    return cache_dir() / "profiles" / f"{key}.zip"
+    return cache.root() / "profiles" / f"{key}.zip"
 
 
-@cache
+@functools.cache
 def _emulator() -> str:
     """What emulates and counts, by content."""
     digest = hashlib.sha256(version("unicorn").encode() + version("capstone").encode())

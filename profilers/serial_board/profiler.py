@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rena_kws import cache
 from rena_kws.artifacts import ConvertedModel, Measurement
 from rena_kws.devices.bench import Bench, read_bench
 from rena_kws.devices.description import Device
@@ -47,14 +48,12 @@ class SerialBoardProfiler(Profiler):
     def profile(self, model: ConvertedModel, device: Device, inputs: NDArray[Any] | None = None) -> Measurement:
         if reason := self.unavailable():
             raise UnavailableError(reason)
-        from rena_kws.firmware.toolchain import cache_dir
-
         bench = read_bench(device.name)
         network = _Network.of(model)
         batch = batch_of(inputs, network.input_shape, network.input_dtype)
         port = os.path.realpath(bench.port) if os.path.exists(bench.port) else bench.port
         key = hashlib.sha256(port.encode()).hexdigest()[:16]
-        with locked(cache_dir() / "boards" / key, _QUEUE_S, f"the board on {bench.port}"):
+        with locked(cache.root() / "boards" / key, _QUEUE_S, f"the board on {bench.port}"):
             if bench.flash_command:
                 flash(bench, model)
             return self._measure(model, network, device, bench, batch)

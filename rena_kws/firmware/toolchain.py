@@ -1,12 +1,12 @@
 """C and assembly sources in, a linked Cortex-M image (ELF) or a host library out; the same sources are compiled once.
 
 The image has no start-up code and no vectors: whoever runs it sets the stack pointer and calls a function. Results are
-kept in `cache_dir()` under the hash of everything that shapes them, written aside and then renamed, so that parallel
-processes may compile the same thing.
+kept in the cache under the hash of everything that shapes them.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -17,11 +17,11 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from rena_kws import cache
 from rena_kws.errors import CandidateError, UnavailableError
 from rena_kws.files import reserved
 
@@ -190,16 +190,7 @@ def compile_host_library(sources: Mapping[str, str], *, optimize: Optimize = "ba
     return _build(zig.identity, command, sources, {}, {}, f"library{suffix}")
 
 
-def cache_dir() -> Path:
-    """Where compiled results are kept: $RENA_KWS_CACHE, else rena-kws in the user's cache folder."""
-    chosen = os.environ.get("RENA_KWS_CACHE")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rena-kws"
-
-
-@cache
+@functools.cache
 def _gcc_version(program: str) -> str:
     answer = subprocess.run([program, "-dumpfullversion"], capture_output=True, text=True, check=True)
     return answer.stdout.strip()
@@ -216,14 +207,15 @@ def _build(
     """Run the compiler in a folder of its own unless the cache holds its result; the path of `output`."""
     recipe = [identity, command[1:], sorted(sources.items()), sorted(inputs.items()), sorted(headers.items()), output]
     key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
-    built = cache_dir() / "built" / f"{key[:32]}-{output}"
+    built = cache.root() / "built" / f"{key[:32]}-{output}"
     if built.exists():
+        cache.touch(built)
         return built
     try:
         built.parent.mkdir(parents=True, exist_ok=True)
         # zig keeps the object of a source that is the very file it was: of a candidate's sources it compiles the few
         # that differ from those of the one before. So the folders stay, and what need not change in them does not.
-        with reserved(cache_dir() / "sources") as folder:
+        with reserved(cache.root() / "sources") as folder:
             # Relative names only: what the compiler sees does not depend on where the cache lies.
             work = folder / "now"
             everything = {**sources, **inputs, **{f"system/{name}": text for name, text in headers.items()}}
@@ -234,6 +226,7 @@ def _build(
             os.replace(work / output, built)
     except OSError as error:
         raise UnavailableError(f"cannot write to the cache {built.parent}: {error} (set RENA_KWS_CACHE)") from None
+    cache.make_room()
     return built
 
 
