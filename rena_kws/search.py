@@ -33,6 +33,7 @@ from rena_kws.halving import Halving
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward.limit_filter import LimitFilter
+from rena_kws.reward.time_filter import TimeFilter
 from rena_kws.run_clock import RunClock
 from rena_kws.run_folder import RunFolder
 from rena_kws.search_settings import SearchSettings
@@ -141,7 +142,8 @@ class _Search:
         make = registry.load("controllers", self.settings.controller)
         first = [trial.proposal.architecture for trial in earlier if trial.proposal.number == 0]
         seed = first[0] if first else self._starting_network()
-        controller: Controller = make(self.space, seed, self.settings.seed, prefilter=self.may_fit)
+        self.in_time = TimeFilter(self.clock.search_s, self.settings.workers, self.settings.trial_clips, seed)
+        controller: Controller = make(self.space, seed, self.settings.seed, prefilter=self._is_worth_it)
         return controller
 
     def _starting_network(self) -> Architecture:
@@ -159,6 +161,9 @@ class _Search:
                 )
             return replace(network, classes=len(self.labels))
         return starting_network(self.space, len(self.labels), self.task, self._measure, self.may_fit)
+
+    def _is_worth_it(self, architecture: Architecture) -> bool:
+        return self.may_fit(architecture) and self.in_time(architecture)
 
     def _measure(self, architecture: Architecture) -> Outcome:
         outcome: Outcome = self.pool.submit(measure_untrained, architecture, self.task).result()
@@ -235,6 +240,8 @@ class _Search:
         self.trials.append(trial)
         self.halving.learn(trial.evaluation)
         self.may_fit.learn(trial.proposal.architecture, trial.evaluation.resources)
+        if trial.evaluation.status == "ok":
+            self.in_time.learn(trial.proposal.architecture, trial.evaluation.seconds["train"])
         controller.tell(trial.proposal, trial.evaluation)
 
     def _finish(self) -> SearchResult:

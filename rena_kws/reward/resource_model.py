@@ -67,7 +67,7 @@ class _Linear:
         rows = [terms(network) for network in networks]
         self._names = sorted({name for row in rows for name in row})
         x = np.array([[row.get(name, 0.0) for name in self._names] for row in rows])
-        self._coefficients = _fit(x, values)
+        self._coefficients = fit_nonnegative(x, values)
         self.error = _held_out_error(x, values)
 
     def __call__(self, architecture: Architecture) -> float:
@@ -75,7 +75,9 @@ class _Linear:
         return float(sum(c * terms.get(name, 0.0) for name, c in zip(self._names, self._coefficients, strict=True)))
 
 
-def _fit(x: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+def fit_nonnegative(x: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Coefficients from 0 with which the columns of `x` (networks, terms) add up to `values` (networks,), by relative
+    error."""
     from scipy.optimize import nnls
 
     relative = x / values[:, None]
@@ -89,7 +91,7 @@ def _held_out_error(x: NDArray[np.float64], values: NDArray[np.float64]) -> floa
     errors = np.empty(len(values))
     for fold in range(FOLDS):
         held = np.arange(len(values)) % FOLDS == fold
-        errors[held] = np.abs(x[held] @ _fit(x[~held], values[~held]) / values[held] - 1)
+        errors[held] = np.abs(x[held] @ fit_nonnegative(x[~held], values[~held]) / values[held] - 1)
     return float(np.quantile(errors, CAUTION))
 
 
