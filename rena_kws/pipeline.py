@@ -137,7 +137,7 @@ def _evaluate(
     with clock("train"):
         if parent:
             inherit(built, parent, calibration)
-        epochs = min(MAX_EPOCHS, max(1, task.train_clips // len(training.x)))
+        epochs = min(MAX_EPOCHS, task.train_clips / len(training.x))
         scale = reward(1.0, resources, task.limits)
         settings = replace(task.training, epochs=epochs, reject_below=task.bar / max(scale, 1e-9))
         result = train(built, training, validation, settings)

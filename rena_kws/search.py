@@ -240,8 +240,8 @@ class _Search:
         self.trials.append(trial)
         self.halving.learn(trial.evaluation)
         self.may_fit.learn(trial.proposal.architecture, trial.evaluation.resources)
-        if trial.evaluation.status == "ok":
-            self.in_time.learn(trial.proposal.architecture, trial.evaluation.seconds["train"])
+        if trial.evaluation.status == "ok" and (train_s := trial.evaluation.seconds.get("train")):
+            self.in_time.learn(trial.proposal.architecture, train_s)
         controller.tell(trial.proposal, trial.evaluation)
 
     def _finish(self) -> SearchResult:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ from rena_kws.datasets.features import Features  # noqa: E402
 from rena_kws.errors import CandidateError, DatasetError  # noqa: E402
 from rena_kws.model.keras_model import build  # noqa: E402
 from rena_kws.spec.architecture import Architecture, Layer  # noqa: E402
-from rena_kws.train.settings import TrainSettings  # noqa: E402
+from rena_kws.train import trainer  # noqa: E402
+from rena_kws.train.augmentation import Statistics  # noqa: E402
+from rena_kws.train.settings import Augmentation, TrainSettings  # noqa: E402
 from rena_kws.train.trainer import _batches, _learning_rate, _smooth_targets, predict, train  # noqa: E402
 
 ARCHITECTURE = Architecture(
@@ -142,25 +146,56 @@ def test_label_smoothing_is_keras_label_smoothing(smoothing: float) -> None:
     np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-5)
 
 
-@given(clips=st.integers(1, 300), size=st.integers(1, 100), seed=st.integers(0, 99))
-def test_batches_are_full_and_hold_no_clip_twice(clips: int, size: int, seed: int) -> None:
-    batches = list(_batches(clips, size, np.random.default_rng(seed)))
-    shown = np.concatenate([batch for _, batch in batches])
+UNCHANGED = Augmentation(
+    time_shift_frames=0, time_stretch=0, time_masks=0, frequency_masks=0, noise=0, channel=0, mixup=0
+)
+
+
+@given(
+    clips=st.integers(1, 300),
+    size=st.integers(1, 100),
+    part=st.floats(0.001, 1),
+    at_once=st.integers(1, 200),
+    seed=st.integers(0, 99),
+)
+def test_batches_are_full_and_hold_no_clip_twice(clips: int, size: int, part: float, at_once: int, seed: int) -> None:
+    x = np.arange(clips, dtype=np.float32).reshape(-1, 1, 1, 1)
+    settings = TrainSettings(batch_size=size, augmentation=UNCHANGED)
+    with mock.patch.object(trainer, "AT_ONCE", at_once):
+        rng = np.random.default_rng(seed)
+        batches = list(_batches(x, 2 * x[:, :, 0, 0], part, settings, Statistics.of(x), rng))
+    shown = np.concatenate([batch.ravel() for _, batch, _ in batches])
+    np.testing.assert_array_equal(np.concatenate([targets.ravel() for _, _, targets in batches]), 2 * shown)
+    wanted = max(1, round(part * clips))
     assert len(set(shown.tolist())) == len(shown) and set(shown) <= set(range(clips))
-    assert {len(batch) for _, batch in batches} == {min(size, clips)}
-    assert clips - len(shown) < min(size, clips)
-    positions = [position for position, _ in batches]
-    assert positions == sorted(positions) and positions[0] == 0 and positions[-1] < 1
+    assert {len(batch) for _, batch, _ in batches} == {min(size, wanted)}
+    assert 0 <= wanted - len(shown) < min(size, wanted)
+    positions = [position for position, _, _ in batches]
+    assert positions == sorted(positions) and positions[0] == 0 and positions[-1] < max(part, 1.5 / clips)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(0.25, 15), (1.0, 60), (2.5, 150)])
+def test_epochs_may_be_parts(epochs: float, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 240 clips in batches of 4: of large datasets a candidate sees a part, and its schedule ends there."""
+    seen = spied_steps(monkeypatch)
+    result = train(fresh(), TRAINING, VALIDATION, replace(SETTINGS, epochs=epochs, batch_size=4))
+    assert len(seen) == steps and seen == sorted(seen) and seen[-1] < 1
+    assert len(result.history) == math.ceil(epochs)
+    assert result.history[-1].learning_rate < 0.2 * SETTINGS.learning_rate
+
+
+def spied_steps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How far the schedule is at each step."""
+    steps: list[float] = []
+    step = trainer._Stepper.step
+    monkeypatch.setattr(
+        trainer._Stepper, "step", lambda self, x, y, progress: (steps.append(progress), step(self, x, y, progress))[1]
+    )
+    return steps
 
 
 def test_time_that_is_up_ends_an_epoch_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     """After one step, and not after all of an epoch: a large network's epoch takes a minute."""
-    from rena_kws.train.trainer import _Stepper
-
-    steps: list[float] = []
-    step = _Stepper.step
-    monkeypatch.setattr(
-        _Stepper, "step", lambda self, x, y, progress: (steps.append(progress), step(self, x, y, progress))[1]
-    )
+    steps = spied_steps(monkeypatch)
     train(fresh(), TRAINING, VALIDATION, replace(SETTINGS, epochs=10_000, batch_size=2, max_seconds=1e-6))
     assert len(steps) == 1

@@ -36,13 +36,15 @@ better by about two points in a hundred (Free Spoken Digits, all speakers in vie
 class TrainSettings:
     """How a network is trained: AdamW, warm-up then a cosine to zero, an average of the weights.
 
+    Of `epochs` that are no whole number the last sees a random part of the clips.
+
     `max_seconds` shortens the schedule instead of cutting it: the learning rate follows whichever is further, epochs or
     time. A run that it touches is repeatable only as far as the clock is.
 
     A candidate whose validation accuracy is under `reject_below` after `reject_after` of its schedule stops there.
     """
 
-    epochs: int = 40
+    epochs: float = 40
     batch_size: int = 64
     learning_rate: float = 3e-3
     warmup_fraction: float = 0.05

@@ -1,6 +1,6 @@
 """Weights into a `BuiltModel`: one compiled step over arrays in memory, and the best epoch's weights kept.
 
-epoch: shuffle → augment (numpy) → steps (AdamW, cosine) → validate the running average of the weights
+epoch: shuffle → augment (numpy, some thousand clips at a time) → steps (AdamW, cosine) → validate the weights' average
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from rena_kws.datasets.features import Features
 
 Array = NDArray[np.float32]
+
+AT_ONCE = 8192
+"""Clips that are augmented together: enough for numpy to be quick, and a few dozen megabytes however many there are."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,10 @@ def train(
     best = _Best(model, stepper, validation)
     early: float | None = None
     rejected = False
-    for epoch in range(settings.epochs):
-        x, y = mix(
-            augment(training.x, statistics, settings.augmentation, rng), targets, settings.augmentation.mixup, rng
-        )
+    for epoch in range(math.ceil(settings.epochs)):
+        part = min(1.0, settings.epochs - epoch)
         losses: list[Any] = []
-        for position, batch in _batches(len(x), settings.batch_size, rng):
+        for position, x, y in _batches(training.x, targets, part, settings, statistics, rng):
             progress = clock.progress(epoch + position)
             if losses and progress >= 1:  # Time is up, and an epoch of a large network may take a minute
                 break
@@ -88,7 +89,7 @@ def train(
                 early = best.look()
                 if rejected := early < settings.reject_below:
                     break
-            losses.append(stepper.step(x[batch], y[batch], progress))
+            losses.append(stepper.step(x, y, progress))
         loss = float(np.mean([float(value) for value in losses]))
         if not math.isfinite(loss):
             raise CandidateError(f"training must keep a finite loss; it was {loss} in epoch {epoch + 1}")
@@ -211,14 +212,24 @@ def _smooth_targets(y: NDArray[np.int32], classes: int, smoothing: float) -> Arr
     return one_hot * np.float32(1 - smoothing) + np.float32(smoothing / classes)
 
 
-def _batches(clips: int, size: int, rng: np.random.Generator) -> Iterator[tuple[float, NDArray[np.intp]]]:
-    """(part of the epoch done, indices) of each shuffled batch. A last one that is not full waits for another epoch:
-    batch normalisation learns nothing good from a few clips."""
-    order = rng.permutation(clips)
-    size = min(size, clips)
-    steps = clips // size
-    for step in range(steps):
-        yield step / steps, order[step * size : (step + 1) * size]
+def _batches(
+    x: Array, y: Array, part: float, settings: TrainSettings, statistics: Statistics, rng: np.random.Generator
+) -> Iterator[tuple[float, Array, Array]]:
+    """(how much of an epoch is done, clips, targets) of each batch of a random `part` of the clips, augmented.
+
+    A last batch that is not full waits for another epoch: batch normalisation learns nothing good from a few clips.
+    """
+    order = rng.permutation(len(x))[: max(1, round(part * len(x)))]
+    size = min(settings.batch_size, len(order))
+    order = order[: len(order) // size * size]
+    block = max(1, AT_ONCE // size) * size
+    for start in range(0, len(order), block):
+        chosen = order[start : start + block]
+        varied, targets = mix(
+            augment(x[chosen], statistics, settings.augmentation, rng), y[chosen], settings.augmentation.mixup, rng
+        )
+        for at in range(0, len(chosen), size):
+            yield (start + at) / len(x), varied[at : at + size], targets[at : at + size]
 
 
 def _check(built: BuiltModel, features: Features, what: str) -> None:
