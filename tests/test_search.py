@@ -28,6 +28,7 @@ from rena_kws.run_clock import RunClock
 from rena_kws.run_folder import RunFolder
 from rena_kws.search import run_search
 from rena_kws.search_settings import SearchSettings
+from rena_kws.spec.cost_graph import cost
 from rena_kws.spec.search_space import seed_architecture
 from rena_kws.store import JournalStore, MemoryStore, Trial
 
@@ -296,6 +297,28 @@ def test_a_network_begins_with_what_its_parent_learnt(tmp_path: Path) -> None:
     workers = Answers()
     run_search(settings(inherit=False), open_run(tmp_path / "scratch", inherit=False), executor=workers)
     assert not workers.inherited
+
+
+class Timed(Answers):
+    """Training takes as long as networks have MACs: a minute for three million of them."""
+
+    @staticmethod
+    def _outcome(fn: Any, architecture: Any) -> Outcome:
+        outcome = Answers._outcome(fn, architecture)
+        seconds = {"train": 2e-5 * cost(architecture).macs}
+        return replace(outcome, evaluation=replace(outcome.evaluation, seconds=seconds))
+
+
+def test_no_network_is_tried_that_takes_much_of_the_search(tmp_path: Path) -> None:
+    def longest_s(minutes: float | None) -> float:
+        asked = settings(minutes=minutes, trials=16, workers=1)
+        result = run_search(asked, open_run(tmp_path / f"run {minutes}"), executor=Timed())
+        assert len(result.trials) == 16
+        first, *others = (trial.evaluation.seconds["train"] for trial in result.trials)
+        return max(others) / first
+
+    assert longest_s(minutes=10) < 1.05  # a twentieth of the search is less than the first network took
+    assert longest_s(minutes=None) > 2
 
 
 def test_where_the_parent_was_not_trained_its_own_parent_is_asked(tmp_path: Path) -> None:
