@@ -55,14 +55,14 @@ def touch(path: Path) -> None:
         os.utime(path)
 
 
-def make_room(folder: Path | None = None, *, at_once: bool = False) -> None:
+def make_room(folder: Path | None = None) -> None:
     """Remove results from the cache in `folder`, by default `root()`, longest unused first, until it keeps its limit.
 
-    Cheap enough to be called after every result: it looks once a minute, unless `at_once`.
+    Cheap enough to be called after every result: it looks once a minute.
     """
     folder = folder or root()
     now = time.monotonic()
-    if not at_once and now - _looked.get(folder, -_LOOK_EVERY_S) < _LOOK_EVERY_S:
+    if now - _looked.get(folder, -_LOOK_EVERY_S) < _LOOK_EVERY_S:
         return
     _looked[folder] = now
     files = _results(folder)

@@ -26,11 +26,6 @@ class RunClock:
     def remaining_s(self) -> float | None:
         return None if self._budget_s is None else max(0.0, self._budget_s - self.elapsed_s)
 
-    @property
-    def search_s(self) -> float | None:
-        """The part of the budget that is the search's in any case."""
-        return None if self._budget_s is None else (1 - FINAL_SHARE) * self._budget_s
-
     def explore_until_s(self, finals_s: float) -> float:
         """When the search ends, if the finalists then take `finals_s`."""
         if self._budget_s is None:

@@ -142,7 +142,8 @@ class _Search:
         make = registry.load("controllers", self.settings.controller)
         first = [trial.proposal.architecture for trial in earlier if trial.proposal.number == 0]
         seed = first[0] if first else self._starting_network()
-        self.in_time = TimeFilter(self.clock.search_s, self.settings.workers, self.settings.trial_clips, seed)
+        search_s = self.clock.explore_until_s(finals_s=float("inf"))  # however long the finalists take
+        self.in_time = TimeFilter(search_s, self.settings.workers, self.settings.trial_clips, seed)
         controller: Controller = make(self.space, seed, self.settings.seed, prefilter=self._is_worth_it)
         return controller
 

@@ -26,7 +26,7 @@ def filter_of(share_s: float, first: Architecture = TINY, workers: int = 2) -> T
 
 
 def test_without_an_end_there_is_time_for_everything() -> None:
-    endless = TimeFilter(None, 2, 20_000, TINY)
+    endless = TimeFilter(float("inf"), 2, 20_000, TINY)
     endless.learn(LARGE, 1e6)
     assert endless(LARGE)
 

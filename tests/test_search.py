@@ -317,7 +317,7 @@ def test_no_network_is_tried_that_takes_much_of_the_search(tmp_path: Path) -> No
         first, *others = (trial.evaluation.seconds["train"] for trial in result.trials)
         return max(others) / first
 
-    assert longest_s(minutes=10) < 1.05  # a twentieth of the search is less than the first network took
+    assert longest_s(minutes=10) < 1.05  # a twentieth of the search's time is less than the first network took
     assert longest_s(minutes=None) > 2
 
 

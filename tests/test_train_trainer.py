@@ -166,10 +166,10 @@ def test_batches_are_full_and_hold_no_clip_twice(clips: int, size: int, part: fl
         batches = list(_batches(x, 2 * x[:, :, 0, 0], part, settings, Statistics.of(x), rng))
     shown = np.concatenate([batch.ravel() for _, batch, _ in batches])
     np.testing.assert_array_equal(np.concatenate([targets.ravel() for _, _, targets in batches]), 2 * shown)
-    wanted = max(1, round(part * clips))
+    wanted = max(min(size, clips), round(part * clips))
     assert len(set(shown.tolist())) == len(shown) and set(shown) <= set(range(clips))
-    assert {len(batch) for _, batch, _ in batches} == {min(size, wanted)}
-    assert 0 <= wanted - len(shown) < min(size, wanted)
+    assert {len(batch) for _, batch, _ in batches} == {min(size, clips)}
+    assert 0 <= wanted - len(shown) < min(size, clips)
     positions = [position for position, _, _ in batches]
     assert positions == sorted(positions) and positions[0] == 0 and positions[-1] < max(part, 1.5 / clips)
 

@@ -2,7 +2,7 @@
 
 The adapter's name is part of the result. One that is software, as SwiftShader is, is marked: its times say nothing of a
 GPU. LiteRT computes in half floats where the adapter has them: on an NVIDIA H200 outputs of MLPerf Tiny's keyword
-spotter were at most 10 int8 units from the CPU's, with single floats (as on SwiftShader) one, and it took as long.
+spotter were at most 10 int8 units from the CPU's; single floats gave equal ones, in the same time.
 """
 
 from __future__ import annotations

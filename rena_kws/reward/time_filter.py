@@ -20,11 +20,11 @@ backward for data and for weights): about a core of 2024."""
 
 
 class TimeFilter:
-    """A predicate on networks. `search_s` is the search's time, None for no end; `clips` what a trial is shown. What
+    """A predicate on networks. `search_s` is the search's time, inf for no end; `clips` what a trial is shown. What
     takes no longer than the `first` network passes, however short the time."""
 
-    def __init__(self, search_s: float | None, workers: int, clips: int, first: Architecture) -> None:
-        self._share_s = None if search_s is None else search_s * workers / LEAST_TRIALS
+    def __init__(self, search_s: float, workers: int, clips: int, first: Architecture) -> None:
+        self._share_s = search_s * workers / LEAST_TRIALS
         self._first = _terms(first)
         self._coefficients = np.array([0.0, 3 * clips / MACS_PER_S])
         self._trained: list[tuple[list[float], float]] = []
@@ -36,8 +36,6 @@ class TimeFilter:
         self._coefficients = fit_nonnegative(np.array(terms), np.array(seconds))
 
     def __call__(self, architecture: Architecture) -> bool:
-        if self._share_s is None:
-            return True
         train_s, first_s = (float(self._coefficients @ terms) for terms in (_terms(architecture), self._first))
         return train_s <= max(self._share_s, first_s)
 

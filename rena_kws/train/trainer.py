@@ -217,10 +217,11 @@ def _batches(
 ) -> Iterator[tuple[float, Array, Array]]:
     """(how much of an epoch is done, clips, targets) of each batch of a random `part` of the clips, augmented.
 
-    A last batch that is not full waits for another epoch: batch normalisation learns nothing good from a few clips.
+    A last batch that is not full waits for another epoch, and the least part is a batch: batch normalisation learns
+    nothing good from a few clips.
     """
-    order = rng.permutation(len(x))[: max(1, round(part * len(x)))]
-    size = min(settings.batch_size, len(order))
+    size = min(settings.batch_size, len(x))
+    order = rng.permutation(len(x))[: max(size, round(part * len(x)))]
     order = order[: len(order) // size * size]
     block = max(1, AT_ONCE // size) * size
     for start in range(0, len(order), block):
