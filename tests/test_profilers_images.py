@@ -68,7 +68,10 @@ def test_firmware_that_runs_for_ever_is_profiled_until_its_budget_is_spent() -> 
         profile_image(image, BOARD, ImageRun(region="main", instructions=100_000))
 
 
-@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m7"])
+SLOW = [pytest.param(core, marks=pytest.mark.slow) for core in ("cortex-m3", "cortex-m33", "cortex-m7")]
+
+
+@pytest.mark.parametrize("core", ["cortex-m0plus", *SLOW])
 def test_exceptions_are_taken_on_every_core(core: str) -> None:
     device = replace(catalogue.get(core), uart="stm32_usart_2", uart_origin=0x40008000)
     measured = profile_image(build(DIALOGUE, core=core), device, ImageRun(region="infer", send=b"ii", calls=2))

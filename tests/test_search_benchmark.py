@@ -33,6 +33,7 @@ def test_the_shipped_table_holds_a_few_hundred_different_networks_of_the_space()
             space.check(layer)
 
 
+@pytest.mark.slow
 def test_the_surrogate_ranks_networks_that_it_has_not_seen() -> None:
     accuracy = np.array([row.accuracy for row in ROWS])
     predicted = held_out(ROWS)

@@ -45,7 +45,10 @@ def test_an_image_has_the_entry_and_nothing_unreachable(toolchain: Toolchain) ->
     assert image.flash_bytes < 200 and image.ram_bytes == 0
 
 
-@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m33", "cortex-m7"])
+SLOW = [pytest.param(core, marks=pytest.mark.slow) for core in ("cortex-m33", "cortex-m7")]
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", *SLOW])
 def test_floats_go_through_the_fpu_where_there_is_one(toolchain: Toolchain, core: str) -> None:
     sources = {"a.c": "float kws_run(float a, float b) { return a * b; }\n"}
     sizes = {}
