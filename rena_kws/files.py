@@ -39,7 +39,7 @@ def locked(path: Path, timeout_s: float, what: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + timeout_s
     with open(path, "ab") as file:  # closing it, or the process's end, frees the lock
-        while not _try_lock(file):
+        while not _try_cache_lock(file):
             if time.monotonic() >= until:
                 raise UnavailableError(f"{what} is in use by another process, for more than {timeout_s:g} s")
             time.sleep(_POLL_S)
@@ -56,13 +56,16 @@ def reserved(parent: Path) -> Iterator[Path]:
         folder = parent / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         with open(parent / f"{number}.lock", "ab") as file:
-            if _try_lock(file):
+            if _try_cache_lock(file):
                 yield folder
                 return
 
 
-def _try_lock(file: IO[bytes]) -> bool:
-    """False where another holds it. Raises `UnavailableError` where the file system has no locks."""
+def try_lock(file: IO[bytes]) -> bool:
+    """Lock an open file until it is closed, by whatever end; False where another holds it.
+
+    `OSError` passes through: that of a file system without locks.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -75,8 +78,13 @@ def _try_lock(file: IO[bytes]) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # the latter on Windows
         return False
+    return True
+
+
+def _try_cache_lock(file: IO[bytes]) -> bool:
+    try:
+        return try_lock(file)
     except OSError as error:
         raise UnavailableError(
             f"cannot lock {file.name}: {error.strerror} (set RENA_KWS_CACHE to a folder elsewhere)"
         ) from None
-    return True

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rena_kws.errors import RunFolderError
-from rena_kws.files import replacing
+from rena_kws.files import replacing, try_lock
 from rena_kws.store import JournalStore
 from rena_kws.store.weights import WeightStore
 
@@ -89,17 +89,13 @@ def _create_and_lock(path: Path) -> IO[bytes]:
     except OSError as error:
         raise RunFolderError(f"cannot write the run folder {path}: {error.strerror}") from error
     try:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass  # Windows: no advisory locks in the standard library
+        if try_lock(lock):
+            return lock
+        reason = f"the run in {path} is being worked on by another process"
     except OSError as error:
-        lock.close()
-        if isinstance(error, BlockingIOError):
-            raise RunFolderError(f"the run in {path} is being worked on by another process") from error
-        raise RunFolderError(f"cannot lock the run folder {path}: {error.strerror}") from error
-    return lock
+        reason = f"cannot lock the run folder {path}: {error.strerror}"
+    lock.close()
+    raise RunFolderError(reason)
 
 
 def _refuse_used(path: Path) -> None:
