@@ -28,12 +28,12 @@ def ranked(trials: Iterable[Trial]) -> list[Trial]:
     return list(first.values())
 
 
-def finalists(trials: Iterable[Trial], count: int) -> list[Trial]:
-    """The best `count` networks. Raises `LimitError` where no trial kept the limits."""
+def finalists(trials: Iterable[Trial], count: int) -> list[list[Trial]]:
+    """The best `count` networks, the next best, and so on. Raises `LimitError` where no trial kept the limits."""
     trials = list(trials)
     if not (best := ranked(trials)):
         raise LimitError(_why_none(trials))
-    return best[:count]
+    return [best[start : start + count] for start in range(0, len(best), count)]
 
 
 def rounds(finalists: int, workers: int, refit: bool) -> int:
@@ -65,16 +65,21 @@ def _rest_s(trial: Trial) -> float:
 
 
 def train_finalists(
-    best: Iterable[tuple[Trial, Task]], pool: Executor, trained: Callable[[str], Trained | None]
+    groups: Iterable[list[Trial]],
+    task_of: Callable[[Trial], Task],
+    pool: Executor,
+    trained: Callable[[str], Trained | None],
 ) -> tuple[Trial, Outcome]:
-    """Train in parallel, each from what `trained` says it has learnt; the winner is the best on validation of those
-    that keep every limit on their final profile."""
-    futures = [(trial, _training(trial, task, pool, trained)) for trial, task in best]
-    outcomes = [(trial, outcome_of(future)) for trial, future in futures]
-    good = [pair for pair in outcomes if pair[1].evaluation.status == "ok"]
-    if not good:
-        raise LimitError("no finalist kept the limits after training: " + outcomes[0][1].evaluation.reason)
-    return max(good, key=lambda pair: pair[1].evaluation.reward)
+    """Train a group in parallel, each network from what `trained` says it has learnt; the winner is the best on
+    validation of those that keep every limit on their final profile. Where none does, the next group is trained."""
+    reasons = []
+    for group in groups:
+        futures = [(trial, _training(trial, task_of(trial), pool, trained)) for trial in group]
+        outcomes = [(trial, outcome_of(future)) for trial, future in futures]
+        if good := [pair for pair in outcomes if pair[1].evaluation.status == "ok"]:
+            return max(good, key=lambda pair: pair[1].evaluation.reward)
+        reasons += [outcome.evaluation.reason for _, outcome in outcomes]
+    raise LimitError(f"none of {len(reasons)} finalists kept the limits after training; the first: {reasons[0]}")
 
 
 def refit(

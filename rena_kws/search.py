@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rena_kws import registry
 from rena_kws.artifacts import Trained
@@ -44,7 +45,10 @@ from rena_kws.store import Trial
 from rena_kws.train.settings import TrainSettings
 from rena_kws.workers import WorkerPool
 
-TRIAL_TIMEOUT_S = 1800.0
+HUNG_S = 1800.0
+"""What no worker needs for a candidate, a finalist's training aside."""
+FINAL_ATTEMPTS = 3
+"""How many groups of finalists are trained, where training brings all of one over a limit."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,21 @@ def run_search(
     task = _task(settings)
     watch(Progress("preparing features", clock.elapsed_s))
     labels = prepare(task)
-    pool = pool or WorkerPool(settings.workers, TRIAL_TIMEOUT_S)
+    pool = pool or WorkerPool(settings.workers, _timeout_s)
     try:
         return _Search(settings, task, labels, folder, pool, clock, watch).run()
     finally:
         if executor is None:
             pool.shutdown(cancel_futures=True)
+
+
+def _timeout_s(fn: Callable[..., Any], *arguments: Any) -> float | None:
+    """When a worker counts as hung. A finalist trains for the time that is left to the run; where that has no end, for
+    as long as it takes."""
+    if fn is not evaluate or not arguments[2]:
+        return HUNG_S
+    training = arguments[1].training.max_seconds
+    return None if training is None else HUNG_S + training
 
 
 def prepare(task: Task) -> tuple[str, ...]:
@@ -213,15 +226,18 @@ class _Search:
         return rounds(self._finalists, self.settings.workers, self.settings.refit)
 
     def _trained_ancestor(self, proposal: Proposal) -> Trained | None:
-        """What the proposal can inherit: of its parent, or, where that was not trained, of the one before. The first
-        network of all is the user's."""
-        if proposal.number == 0 and isinstance(self.settings.start, Trained):
-            return self.settings.start
+        """What the proposal can inherit: of its parent, or, where that was not trained, of the one before, and in the
+        end of the network that the search was started from."""
+        start = self.settings.start if isinstance(self.settings.start, Trained) else None
+        if proposal.number == 0:
+            return start
         parents = {trial.proposal.architecture.id: trial.proposal.parent for trial in self.trials}
-        parent = proposal.parent
-        while parent and not (trained := self._trained(parent)):
-            parent = parents.get(parent)
-        return trained if parent else None
+        ancestor = proposal.parent
+        while ancestor:
+            if trained := self._trained(ancestor):
+                return trained
+            ancestor = parents.get(ancestor)
+        return start if proposal.parent and self.settings.inherit else None
 
     def _trained(self, architecture_id: str) -> Trained | None:
         return self.weights.load(architecture_id) if self.settings.inherit else None
@@ -246,10 +262,9 @@ class _Search:
         controller.tell(trial.proposal, trial.evaluation)
 
     def _finish(self) -> SearchResult:
-        best = finalists(self.trials, self._finalists)
         self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
-        tasks = [(trial, self._final_task(trial, self._final_rounds)) for trial in best]
-        winner, chosen = train_finalists(tasks, self.pool, self._trained)
+        groups = finalists(self.trials, self._finalists)[:FINAL_ATTEMPTS]
+        winner, chosen = train_finalists(groups, self._finalist_task, self.pool, self._trained)
         outcome = chosen
         if self.settings.refit:
             self.watch(Progress("training the winner on validation too", self.clock.elapsed_s, None, len(self.trials)))
@@ -258,6 +273,9 @@ class _Search:
         self.watch(Progress("done", self.clock.elapsed_s, None, len(self.trials)))
         network = winner.proposal.architecture
         return SearchResult(network, outcome, test_accuracy, self.labels, self.trials, outcome is not chosen)
+
+    def _finalist_task(self, trial: Trial) -> Task:
+        return self._final_task(trial, self._final_rounds)
 
     def _final_task(self, trial: Trial, rounds: int) -> Task:
         """For the first of `rounds` trainings in the time that is left."""

@@ -31,12 +31,13 @@ class _Task:
 
 
 class WorkerPool(Executor):
-    """`workers` processes, started fresh (spawn). A task that runs over `timeout_s` is killed.
+    """`workers` processes, started fresh (spawn). A task that runs for longer than `timeout_s` says is killed; that is
+    asked with the task's function and arguments, and None lets it take as long as it likes.
 
     A lost task raises `WorkerLostError` from its future.
     """
 
-    def __init__(self, workers: int, timeout_s: float) -> None:
+    def __init__(self, workers: int, timeout_s: Callable[..., float | None]) -> None:
         self._timeout_s = timeout_s
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -81,7 +82,7 @@ class WorkerPool(Executor):
                 continue
             try:
                 worker = worker or self._start()
-                task.future.set_result(worker.run(task, self._timeout_s))
+                task.future.set_result(worker.run(task, self._timeout_s(task.fn, *task.args)))
             except (BrokenProcessPool, WorkerLostError) as error:
                 self._end(worker)
                 worker = None
@@ -119,7 +120,7 @@ class _Worker:
             self._pool.shutdown(wait=False)
             raise
 
-    def run(self, task: _Task, timeout_s: float) -> Any:
+    def run(self, task: _Task, timeout_s: float | None) -> Any:
         """The task's result, or what it raised. Raises `WorkerLostError` when the time is up."""
         future = self._pool.submit(task.fn, *task.args, **task.kwargs)
         if not wait([future], timeout_s).done:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rena_kws.cli.compare_cmd import SHIPPED_TABLE
-from rena_kws.reward.time_filter import LEAST_TRIALS, TimeFilter
+from rena_kws.reward.time_filter import LEAST_TRIALS, LONGEST_TRIAL_S, TimeFilter
 from rena_kws.search_benchmark import table
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.cost_graph import cost
@@ -25,10 +25,13 @@ def filter_of(share_s: float, first: Architecture = TINY, workers: int = 2) -> T
     return TimeFilter(share_s * LEAST_TRIALS / workers, workers, 20_000, first)
 
 
-def test_without_an_end_there_is_time_for_everything() -> None:
+def test_without_an_end_there_is_time_for_what_a_worker_is_given() -> None:
     endless = TimeFilter(float("inf"), 2, 20_000, TINY)
-    endless.learn(LARGE, 1e6)
     assert endless(LARGE)
+    endless.learn(LARGE, 0.9 * LONGEST_TRIAL_S)
+    assert endless(LARGE)
+    endless.learn(LARGE, 2 * LONGEST_TRIAL_S)
+    assert not endless(LARGE)
 
 
 @pytest.mark.parametrize("share_s", [5.0, 10.0, 20.0])

@@ -22,28 +22,34 @@ from rena_kws.controller.base import Proposal
 from rena_kws.errors import LimitError, ModelError, RenaError, RunFolderError, WorkerLostError
 from rena_kws.finalists import final_s, finalists, ranked, rounds, score_on_test
 from rena_kws.frontend.settings import UNSEEN_VOICES_IN_STREAMS
-from rena_kws.pipeline import Outcome, evaluate, measure_untrained
+from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.reward import parse_limit
 from rena_kws.run_clock import RunClock
 from rena_kws.run_folder import RunFolder
-from rena_kws.search import run_search
+from rena_kws.search import HUNG_S, _timeout_s, run_search
 from rena_kws.search_settings import SearchSettings
 from rena_kws.spec.cost_graph import cost
 from rena_kws.spec.search_space import seed_architecture
 from rena_kws.store import JournalStore, MemoryStore, Trial
+from rena_kws.train.settings import TrainSettings
 
 
 class Answers(Executor):
     """Stands for the workers: answers each task at once, from a table of what networks of a size would do."""
 
     def __init__(
-        self, lost: frozenset[int] = frozenset(), kill_after: int | None = None, refit_fails: bool = False
+        self,
+        lost: frozenset[int] = frozenset(),
+        kill_after: int | None = None,
+        refit_fails: bool = False,
+        finals_over: int = 0,
     ) -> None:
         self.evaluated: list[str] = []
         self.inherited: dict[str, str] = {}
         self.bars: list[float] = []
         self.refits: list[str] = []
-        self._lost, self._kill_after, self._refit_fails = lost, kill_after, refit_fails
+        self.finals: list[str] = []
+        self._lost, self._kill_after, self._refit_fails, self._finals_over = lost, kill_after, refit_fails, finals_over
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -61,6 +67,10 @@ class Answers(Executor):
                 future.set_exception(WorkerLostError("the worker process died"))
                 return future
         outcome = self._outcome(fn, args[0])
+        if fn is evaluate and args[2] and not args[1].refit:
+            self.finals.append(args[0].id)
+            if len(self.finals) <= self._finals_over:
+                outcome = Outcome(Evaluation("over_limit", 0.0, reason="latency_ms=2 (is 2.1)"))
         if fn is evaluate and args[1].refit:
             self.refits.append(args[0].id)
             status = "over_limit" if self._refit_fails else "ok"
@@ -134,7 +144,7 @@ def test_finalists_are_left_the_time_that_they_need() -> None:
 
     trials = [trial(0, 8, 0.9, 10.0), trial(1, 16, 0.95, 20.0), trial(2, 8, 0.8, 1.0), trial(3, 24, 0.7, 99.0)]
     assert [each.number for each in ranked(trials)] == [1, 0, 3]
-    assert [final_s(each, 12.5) for each in finalists(trials, 2)] == [256.0, 131.0]
+    assert [[final_s(each, 12.5) for each in group] for group in finalists(trials, 2)] == [[256.0, 131.0], [1243.5]]
     assert [rounds(2, 1, False), rounds(2, 1, True), rounds(2, 2, False), rounds(2, 2, True)] == [2, 3, 1, 2]
     clock = RunClock(MemoryStore(), minutes=20)
     assert clock.explore_until_s(256.0) == 944.0
@@ -151,6 +161,20 @@ def test_the_winner_alone_is_trained_on_validation_too(tmp_path: Path, fails: bo
     assert result.refit is not fails
     assert result.outcome.evaluation.status == "ok"
     assert result.outcome.evaluation.accuracy == max(trial.evaluation.accuracy or 0.0 for trial in result.trials)
+
+
+def test_where_training_brings_the_finalists_over_a_limit_the_next_are_trained(tmp_path: Path) -> None:
+    def best(trials: list[Trial], count: int) -> list[str]:
+        return [trial.proposal.architecture.id for trial in ranked(trials)[:count]]
+
+    workers = Answers(finals_over=3)
+    result = run_search(settings(), open_run(tmp_path / "run"), executor=workers)
+    assert workers.finals == best(result.trials, 4)
+    assert result.architecture.id == workers.finals[3]
+    with pytest.raises(
+        LimitError, match=r"none of 6 finalists kept the limits after training; the first: latency_ms=2"
+    ):
+        run_search(settings(), open_run(tmp_path / "none"), executor=Answers(finals_over=8))
 
 
 def test_later_networks_meet_a_bar_that_a_resumed_run_remembers(tmp_path: Path) -> None:
@@ -215,6 +239,16 @@ def test_a_search_may_begin_with_a_trained_network_for_other_words(tmp_path: Pat
     first = result.trials[0].proposal.architecture
     assert first == replace(network, classes=2)
     assert workers.inherited[first.id] == network.id
+    # Two are asked for at a time: the second begins before the first is trained, and inherits nevertheless.
+    proposals = [trial.proposal for trial in result.trials[1:]]
+    assert [workers.inherited[proposal.architecture.id] for proposal in proposals if proposal.parent == first.id]
+    assert len(workers.inherited) == len(result.trials)
+    lost, scratch = Answers(lost=frozenset({0})), Answers()
+    run_search(settings(start=Trained(network, weights)), open_run(tmp_path / "lost", start=network), executor=lost)
+    assert list(lost.inherited.values())[:3] == [network.id] * 3
+    asked = settings(start=Trained(network, weights), inherit=False)
+    run_search(asked, open_run(tmp_path / "scratch", start=network, inherit=False), executor=scratch)
+    assert list(scratch.inherited) == [first.id]
     one, other = (settings(start=Trained(network, {"head_softmax": (np.full(3, x, np.float32),)})) for x in (0.0, 1.0))
     assert one.identity() != other.identity() != settings(start=network).identity()
     with pytest.raises(ModelError, match=r"reads the front end's \(49, 10, 1\); it reads \(49, 40, 1\)"):
@@ -331,3 +365,25 @@ def test_where_the_parent_was_not_trained_its_own_parent_is_asked(tmp_path: Path
             ancestor = by_id[ancestor.proposal.parent]
         found = workers.inherited.get(trial.proposal.architecture.id)
         assert found == ancestor.proposal.architecture.id
+
+
+def test_a_search_killed_at_its_first_network_begins_with_it_again(tmp_path: Path) -> None:
+    result = run_search(settings(), open_run(tmp_path / "run"), executor=Answers())
+    opened.pop().close()
+    trials = JournalStore(tmp_path / "run" / "trials.jsonl")
+    lines = (tmp_path / "run" / "trials.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "run" / "trials.jsonl").write_text("".join(lines[1:3]))  # the second ended first
+    first = result.trials[0].proposal
+    run_search(settings(), open_run(tmp_path / "run", resume=True), executor=Answers())
+    again = [trial.proposal for trial in trials.replay()]
+    assert again[2] == first and first.number == 0
+    assert [proposal.architecture.id for proposal in again].count(first.architecture.id) == 1
+
+
+def test_a_finalist_is_given_its_time_before_it_counts_as_hung() -> None:
+    network = seed_architecture(2)
+    task = Task("cortex-m", "synthetic")
+    for_an_hour = replace(task, training=TrainSettings(max_seconds=3600.0))
+    assert _timeout_s(measure_untrained, network, task) == _timeout_s(evaluate, network, task, False, None) == HUNG_S
+    assert _timeout_s(evaluate, network, for_an_hour, True, None) == HUNG_S + 3600.0
+    assert _timeout_s(evaluate, network, task, True, None) is None

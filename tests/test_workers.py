@@ -23,9 +23,13 @@ PATIENCE_S = 30.0
 """What nothing here should need: past it something hangs."""
 
 
+def patience(*_: object) -> float:
+    return PATIENCE_S
+
+
 @pytest.fixture
 def pool() -> Iterator[WorkerPool]:
-    made = WorkerPool(1, timeout_s=PATIENCE_S)
+    made = WorkerPool(1, patience)
     yield made
     made.shutdown(cancel_futures=True)
 
@@ -91,7 +95,7 @@ def test_a_worker_killed_in_the_middle_of_a_task_costs_that_task(pool: WorkerPoo
 def test_a_task_over_its_time_is_killed_with_what_it_started(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     hang = f"import subprocess; open({str(note)!r}, 'w').write(str(subprocess.Popen(['sleep', '600']).pid))"
-    with WorkerPool(1, timeout_s=2.0) as pool:
+    with WorkerPool(1, lambda *_: 2.0) as pool:
         assert pool.submit(exec, hang).result(PATIENCE_S) is None
         with pytest.raises(WorkerLostError, match="stopped after 2 s"):
             pool.submit(time.sleep, 600).result(PATIENCE_S)
@@ -100,7 +104,7 @@ def test_a_task_over_its_time_is_killed_with_what_it_started(tmp_path: Path) -> 
 
 
 def test_cancelling_shutdown_ends_what_runs_and_what_waits() -> None:
-    pool = WorkerPool(1, timeout_s=PATIENCE_S)
+    pool = WorkerPool(1, patience)
     pid = pool.submit(os.getpid).result(PATIENCE_S)
     running, waiting = pool.submit(time.sleep, 600), pool.submit(abs, -1)
     wait_until(running.running)
@@ -115,7 +119,7 @@ def test_cancelling_shutdown_ends_what_runs_and_what_waits() -> None:
 
 
 def test_plain_shutdown_finishes_what_was_submitted() -> None:
-    with WorkerPool(2, timeout_s=PATIENCE_S) as pool:
+    with WorkerPool(2, patience) as pool:
         futures = [pool.submit(abs, -number) for number in range(5)]
     assert [future.result(0) for future in futures] == list(range(5))
 
@@ -140,7 +144,7 @@ def test_a_killed_parent_leaves_no_worker_and_nothing_a_worker_started(tmp_path:
             time.sleep(600)
 
         if __name__ == "__main__":
-            pool = WorkerPool(1, timeout_s=600)
+            pool = WorkerPool(1, lambda *_: 600)
             pool.submit(start_child_and_hang, sys.argv[1])
             time.sleep(600)
         """)

@@ -65,7 +65,7 @@ def _collect(arguments: argparse.Namespace) -> None:
         train_clips=20_000,
         threads=max(1, (os.cpu_count() or 1) // arguments.workers),
     )
-    pool = WorkerPool(arguments.workers, TIMEOUT_S)
+    pool = WorkerPool(arguments.workers, lambda *_: TIMEOUT_S)
     try:
         for rows in collect(arguments.table, task, arguments.collect, arguments.seed, pool, arguments.workers):
             status(f"{len(rows)} of {arguments.collect} networks, the last: {100 * rows[-1].accuracy:.1f} %")
@@ -112,7 +112,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, dict[str, Array]]:
         for name, controller, evaluations, options in arguments.controllers
     ]
     found: dict[tuple[int, int], Array] = {}
-    pool = WorkerPool(arguments.workers, TIMEOUT_S)
+    pool = WorkerPool(arguments.workers, lambda *_: TIMEOUT_S)
     try:
         for number, seed, best in compare.run(arguments.table, [c for *_, c in contests], arguments.seeds, pool):
             found[number, seed] = best

@@ -100,7 +100,10 @@ class Controller(ABC):
         """A network to evaluate: new and through the filter, unless `max_drafts` drafts found none such."""
         number = self._next_number
         rng = np.random.default_rng([self._seed, number])
-        proposal = Proposal(0, self.seed_architecture) if number == 0 else self._first_good_draft(number, rng)
+        if self.seed_architecture.id in self._proposed:
+            proposal = self._first_good_draft(number, rng)
+        else:  # in a replay too: of a search that was killed while it was at its first network
+            proposal = Proposal(0, self.seed_architecture)
         self._note(proposal)
         return proposal
 

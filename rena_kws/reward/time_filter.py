@@ -14,6 +14,8 @@ from rena_kws.spec.cost_graph import cost
 
 LEAST_TRIALS = 20
 """As many networks are to be trained, if the search has the time for any."""
+LONGEST_TRIAL_S = 900.0
+"""However long the search: half of what a worker is given before it counts as hung."""
 MACS_PER_S = 5e9
 """What a worker trains until one has been timed, MACs of an inference times the clips, three for one (forward, and
 backward for data and for weights): about a core of 2024."""
@@ -24,7 +26,7 @@ class TimeFilter:
     takes no longer than the `first` network passes, however short the time."""
 
     def __init__(self, search_s: float, workers: int, clips: int, first: Architecture) -> None:
-        self._share_s = search_s * workers / LEAST_TRIALS
+        self._share_s = min(search_s * workers / LEAST_TRIALS, LONGEST_TRIAL_S)
         self._first = _terms(first)
         self._coefficients = np.array([0.0, 3 * clips / MACS_PER_S])
         self._trained: list[tuple[list[float], float]] = []
