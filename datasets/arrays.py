@@ -95,7 +95,8 @@ class Arrays(Dataset):
         labels = check_labels((str(label) for label in stored["labels"].ravel()), str(self._path))
         if y.shape != x.shape[:1] or y.dtype.kind not in "iu" or not ((y >= 0) & (y < len(labels))).all():
             raise DatasetError(f"y in {self._path} must be {len(x)} integers from 0 to {len(labels) - 1}")
-        rate = as_count(stored.get("sample_rate_hz", np.array(SAMPLE_RATE_HZ)).item(), "sample_rate_hz", least=1)
+        rate_hz = stored.get("sample_rate_hz", np.array(SAMPLE_RATE_HZ)).squeeze().tolist()
+        rate = as_count(rate_hz, "sample_rate_hz", least=1)
         speakers = _column(stored, "speakers", len(x), self._path)
         names = tuple(int(number) for number in y)
         split = _column(stored, "split", len(x), self._path) if "split" in stored else self._split(names, speakers)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +24,9 @@ class UnreadableError(Exception):
 def read(path: Path) -> FloatArray:
     """The sound of a file, float32 (samples,), mono at 16 kHz. Raises `UnreadableError`."""
     soundfile = _library("soundfile")
+    name = path if sys.platform == "win32" else os.fsencode(path)  # where names may be any bytes
     try:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        samples, rate_hz = soundfile.read(name, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise UnreadableError(f"not a sound file ({str(error).splitlines()[0].rstrip('.')})") from None
     if not len(samples):

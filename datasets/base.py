@@ -135,11 +135,22 @@ def check_split(split: str) -> None:
 
 
 def check_labels(labels: Iterable[str], where: str) -> tuple[str, ...]:
-    """The labels, or `DatasetError` where they are fewer than two: there would be nothing to tell apart."""
+    """The labels, or `DatasetError` where they are fewer than two, for there would be nothing to tell apart, where two
+    are the same, and where one cannot be written down."""
     found = tuple(labels)
+    for label in found:
+        if found.count(label) > 1:
+            raise DatasetError(f"the classes of a dataset differ; {where} has {label!r} {found.count(label)} times")
+        if printable(label) != label:
+            raise DatasetError(f"names of classes are UTF-8; {where} has {label!r}: rename it")
     if len(found) < 2:
         raise DatasetError(f"a dataset needs at least two classes; {where} has {len(found)}: {', '.join(found) or '-'}")
     return found
+
+
+def printable(name: str) -> str:
+    """The name of a file with ? for what is no UTF-8 in it, as archives from elsewhere have it."""
+    return name.encode(errors="replace").decode()
 
 
 def order_labels(keywords: tuple[str, ...]) -> tuple[str, ...]:

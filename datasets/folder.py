@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from rena_kws.datasets.base import as_count, as_flag, as_names, check_labels, existing
+from rena_kws.datasets.base import as_count, as_flag, as_names, check_labels, existing, printable
 from rena_kws.datasets.recordings import RecordedDataset, Recording
 from rena_kws.datasets.splitting import by_hash, by_speaker, check_known
 from rena_kws.errors import DatasetError
@@ -69,7 +69,10 @@ class LabelFolder(RecordedDataset):
     def _files(self) -> tuple[tuple[str, Path], ...]:
         """(label, file) of every sound file."""
         paths = ((label, path) for label in self.labels for path in sorted((self.root / label).iterdir()))
-        return tuple((label, path) for label, path in paths if path.suffix.lower() in SUFFIXES)
+        # Hidden ones are no recordings: macOS leaves one, ._NAME, beside every file that it copies to a foreign disk.
+        return tuple(
+            (label, path) for label, path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        )
 
     @cached_property
     def _speakers(self) -> dict[Path, str]:
@@ -104,10 +107,11 @@ def speaker_of(path: Path, label: str) -> str:
     `{speaker}_nohash_{n}` (Speech Commands) or `{speaker}_{n}`, after an optional `{label}_`; `-` serves as `_` does.
     A speaker's name has a letter in it and is not a word for a recording.
     """
-    speaker, marked, _ = path.stem.partition("_nohash_")
+    name = printable(path.stem)
+    speaker, marked, _ = name.partition("_nohash_")
     if marked:
         return speaker
-    stem = re.sub(rf"^{re.escape(label)}[_-]", "", path.stem, flags=re.IGNORECASE)
+    stem = re.sub(rf"^{re.escape(label)}[_-]", "", name, flags=re.IGNORECASE)
     match = re.fullmatch(r"(.*[^\W\d_].*)[_-]\d+", stem)
     ordinary = {"rec", "record", "recording", "clip", "sample", "audio", "sound", "file", "take", label.lower()}
     return match[1] if match and match[1].lower() not in ordinary else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from rena_kws.datasets import audio
-from rena_kws.datasets.base import SAMPLE_RATE_HZ, Clip, Dataset, check_split
+from rena_kws.datasets.base import SAMPLE_RATE_HZ, Clip, Dataset, check_split, printable
 from rena_kws.errors import DatasetError
 
 
@@ -71,7 +71,7 @@ class RecordedDataset(Dataset):
             )
 
     def _read(self, item: Recording) -> Clip | None:
-        source = item.path.relative_to(self.root).as_posix()
+        source = printable(item.path.relative_to(self.root).as_posix())
         try:
             sound = audio.read(item.path)
         except audio.UnreadableError as error:

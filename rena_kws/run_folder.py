@@ -99,10 +99,12 @@ def _create_and_lock(path: Path) -> IO[bytes]:
 
 
 def _refuse_used(path: Path) -> None:
-    """A new run wants a folder that is missing or empty; a run killed before it began leaves hidden files only."""
-    if (path / "run.json").exists():
+    """A new run wants a folder that is missing or empty, or one whose run ended before its first trial: by a mistake in
+    what was asked for, say, which is put right now."""
+    held = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    if "trials.jsonl" in held:
         raise RunFolderError(f"{path} holds a run already; continue it with --resume, or name another folder")
-    if path.is_dir() and any(not entry.name.startswith((".lock", ".run.json.")) for entry in path.iterdir()):
+    if any(not name.startswith((".lock", ".run.json.")) for name in held - {"run.json"}):
         raise RunFolderError(f"a new run wants an empty folder, and {path} holds other files")
 
 

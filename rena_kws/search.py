@@ -18,7 +18,7 @@ from rena_kws.artifacts import Trained
 from rena_kws.cluster import ClusterExecutor
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
-from rena_kws.errors import ModelError, RenaError
+from rena_kws.errors import DatasetError, ModelError, RenaError
 from rena_kws.finalists import (
     final_s,
     final_task,
@@ -114,9 +114,15 @@ def _timeout_s(fn: Callable[..., Any], *arguments: Any) -> float | None:
 def prepare(task: Task) -> tuple[str, ...]:
     """Fill the feature cache before workers start, so that they read it and none computes it twice → the labels.
 
-    The test split's too, so that a run ends in its time; nobody reads them before the winner is chosen.
+    The test split's too, so that a run ends in its time; nobody reads them before the winner is chosen. Raises
+    `DatasetError`, also for a label that nothing is trained on.
     """
-    task.features("train")
+    training = task.features("train")
+    if missing := [label for y, label in enumerate(training.labels) if y not in training.y]:
+        raise DatasetError(
+            f"every class needs clips to train on; {task.dataset} has none of {', '.join(missing)} in its training "
+            f"split: add some, leave it out with --keywords, or see `rena-kws data describe {task.dataset}`"
+        )
     task.features("test")
     return tuple(task.features("validation").labels)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rena_kws.artifacts import Trained
+from rena_kws.datasets.base import open_dataset
 from rena_kws.errors import RenaError
 from rena_kws.frontend.settings import MICRO_FRONTEND, UNSEEN_VOICES, FrontEnd
 from rena_kws.reward import Limit
@@ -61,11 +62,13 @@ class SearchSettings:
         return self.streaming or self.front_end.kind == MICRO_FRONTEND.kind
 
     def identity(self) -> dict[str, Any]:
-        """What makes a run this run and no other: not how long it may take, nor with how many workers."""
+        """What makes a run this run and no other: not how long it may take, nor with how many workers. Of the dataset
+        the labels too, for a folder may have others when a run is resumed. Raises `DatasetError`."""
         return {
             "device": self.device,
             "dataset": self.dataset,
             "dataset_options": dict(self.dataset_options),
+            "labels": list(open_dataset(self.dataset, self.dataset_options).labels),
             "limits": [str(limit) for limit in self.limits],
             "soft": self.soft,
             "start": self._start_identity(),

@@ -66,6 +66,8 @@ def test_clips_keep_their_values_labels_and_speakers(tmp_path: Path) -> None:
         ({"y": np.arange(60)}, "60 integers from 0 to 1"),
         ({"y": np.zeros(59, int)}, "60 integers from 0 to 1"),
         ({"labels": np.array(["yes"])}, "at least two classes"),
+        ({"labels": np.array(["yes", "yes"])}, "has 'yes' 2 times"),
+        ({"sample_rate_hz": np.array([8000, 16000])}, "at least 1, not"),
         ({"speakers": np.array(["anna"])}, "speakers in .* one entry for each of the 60"),
         ({"split": np.array(["dev"] * 60)}, r"it also holds \['dev'\]"),
         ({"sample_rate_hz": 0}, "at least 1, not 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -117,3 +118,28 @@ def test_one_label_or_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(DatasetError, match="is a file"):
         list(open_dataset(f"folder:{tmp_path / 'file'}").split("train"))
+
+
+def test_files_that_macos_leaves_are_no_recordings(tmp_path: Path) -> None:
+    path = Path(fill(tmp_path, "{speaker}_{take}.wav", ["anna", "ben", "carla"]))
+    for recording in [*path.glob("*/*.wav")]:
+        recording.with_name(f"._{recording.name}").write_bytes(b"\x00\x05\x16\x07")
+    dataset = LabelFolder(str(path))
+    assert {item.speaker for item in dataset.recordings} == {"anna", "ben", "carla"}
+    assert sum(dataset.count(split) for split in SPLITS) == 18
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text there")
+@pytest.mark.parametrize("pattern", ["{take}.wav", "{speaker}_{take}.wav"])
+def test_names_from_another_system_are_read(tmp_path: Path, pattern: str) -> None:
+    path = fill(tmp_path, pattern, ["anna", "ben", "carla"])
+    for recording in tmp_path.glob("*/*a*_?.wav" if "speaker" in pattern else "*/?.wav"):
+        recording.rename(recording.with_name(f"\udcf6{recording.name}"))  # ö in Latin-1
+    check_dataset(lambda: open_dataset(f"folder:{path}"))
+    dataset = LabelFolder(path)
+    clips = [clip for split in SPLITS for clip in dataset.split(split)]
+    assert len(clips) == sum(dataset.count(split) for split in SPLITS) and not dataset.skipped
+    assert "".join(clip.speaker + clip.source for clip in clips).encode()  # without surrogates
+    (tmp_path / "gr\udcfcn").mkdir()
+    with pytest.raises(DatasetError, match=r"names of classes are UTF-8; .* has 'gr.udcfcn': rename it"):
+        _ = LabelFolder(path).labels

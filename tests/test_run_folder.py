@@ -33,8 +33,18 @@ def test_a_new_run_writes_its_settings_and_resumes(tmp_path: Path) -> None:
 
 def test_a_used_folder_wants_resume(tmp_path: Path) -> None:
     make(tmp_path / "run")
+    (tmp_path / "run" / "trials.jsonl").touch()
     with pytest.raises(RunFolderError, match="continue it with --resume"):
         make(tmp_path / "run")
+
+
+def test_a_run_that_ended_before_its_first_trial_can_be_asked_for_otherwise(tmp_path: Path) -> None:
+    make(tmp_path)
+    RunFolder(tmp_path, {**SETTINGS, "seed": 1}, resume=False).close()
+    assert read_settings(tmp_path)["seed"] == 1
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(RunFolderError, match="holds other files"):
+        make(tmp_path)
 
 
 def test_other_settings_are_another_run(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from rena_kws.artifacts import ConvertedModel, Evaluation, Measurement, Trained
 from rena_kws.controller.base import Proposal
-from rena_kws.errors import LimitError, ModelError, RenaError, RunFolderError, WorkerLostError
+from rena_kws.errors import DatasetError, LimitError, ModelError, RenaError, RunFolderError, WorkerLostError
 from rena_kws.finalists import final_s, finalists, ranked, rounds, score_on_test
 from rena_kws.frontend.settings import UNSEEN_VOICES_IN_STREAMS
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
@@ -221,11 +221,25 @@ t.run_search(t.settings(), t.open_run(Path({run!r})), executor=t.Answers(kill_af
 
 
 def test_another_runs_folder_is_refused(tmp_path: Path) -> None:
-    open_run(tmp_path / "run").close()
+    run_search(settings(trials=1), open_run(tmp_path / "run"), executor=Answers())
+    opened.pop().close()
     with pytest.raises(RunFolderError, match="another run's: its seed is 0, this one's 1"):
         open_run(tmp_path / "run", resume=True, seed=1)
     with pytest.raises(RunFolderError, match="--resume"):
         open_run(tmp_path / "run")
+    with np.load(os.environ["TINY_DATASET"]) as stored:
+        changed = {**stored, "labels": np.array(["yes", "stop"])}
+    np.savez(os.environ["TINY_DATASET"], **changed)
+    with pytest.raises(RunFolderError, match=r"its labels is \['yes', 'no'\], this one's \['yes', 'stop'\]"):
+        open_run(tmp_path / "run", resume=True)
+
+
+def test_a_class_that_nothing_is_trained_on_is_refused(tmp_path: Path) -> None:
+    with np.load(os.environ["TINY_DATASET"]) as stored:
+        split = np.where(stored["y"] == 1, "validation", stored["split"])
+        np.savez(os.environ["TINY_DATASET"], **{**stored, "split": split})
+    with pytest.raises(DatasetError, match=r"has none of no in its training split"):
+        run_search(settings(), open_run(tmp_path / "run"), executor=Answers())
 
 
 def test_a_search_may_begin_with_a_trained_network_for_other_words(tmp_path: Path) -> None:
