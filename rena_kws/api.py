@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rena_kws import model_file, registry
 from rena_kws.artifacts import ConvertedModel, Measurement
 from rena_kws.devices import catalogue
-from rena_kws.errors import ModelError, UnavailableError
+from rena_kws.errors import ModelError, RunFolderError, UnavailableError
 from rena_kws.profilers.base import profiler_for
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def export(
     """
     from rena_kws.export.base import FirmwareOptions
     from rena_kws.export.manifest import Manifest
+    from rena_kws.store.weights import WEIGHTS_FILE
 
     exporter = registry.load("exporters", format)
     source = run_or_model
@@ -153,6 +154,8 @@ def export(
         source = Path(source) / "winner" / "model.onnx"
     model, manifest = _with_manifest(source)
     options = FirmwareOptions(optimize, harness, whole, word)
+    if (Path(out) / WEIGHTS_FILE).exists():
+        raise RunFolderError(f"{out} is a run's winner, and stays as it is; name another folder with --out")
     exporter(model, manifest.of_model(model) if manifest else Manifest.bare(model), Path(out), name, options)
     return Path(out)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one, whatever happens in between. `OSError` passes through.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    # Machines and containers that share a folder may have equal process numbers.
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         yield aside
         os.replace(aside, path)

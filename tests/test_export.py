@@ -143,16 +143,35 @@ def test_the_sources_are_those_that_are_profiled(bundle: Path, model: ConvertedM
         assert (bundle / name).read_text() == text
 
 
-def test_an_earlier_bundle_is_replaced_and_nothing_else(bundle: Path, model: ConvertedModel, tmp_path: Path) -> None:
-    (bundle / "stray.txt").write_text("left behind")
-    api.export(model, "c", bundle, "doorbell")
-    assert not (bundle / "stray.txt").exists()
-    precious = tmp_path / "precious"
-    precious.mkdir()
-    (precious / "thesis.txt").write_text("years of work")
-    with pytest.raises(RunFolderError, match="no earlier bundle"):
-        api.export(model, "c", precious, "doorbell")
-    assert (precious / "thesis.txt").exists()
+def test_the_files_of_an_earlier_bundle_are_replaced_and_nothing_else(model: ConvertedModel, tmp_path: Path) -> None:
+    def held(folder: Path) -> set[str]:
+        return {
+            path.relative_to(folder).as_posix()
+            for path in folder.rglob("*")
+            if not path.is_dir() or not any(path.iterdir())
+        }
+
+    bundle, fresh = tmp_path / "bundle", tmp_path / "fresh"
+    api.export(model, "c", bundle, "doorbell", harness=True)
+    (bundle / "board").mkdir()
+    (bundle / "board" / "main.c").write_text("mine")
+    (bundle / "Makefile").write_text("damaged")
+    api.export(model, "c", bundle, "bell")
+    api.export(model, "c", fresh, "bell")
+    assert held(bundle) == held(fresh) | {"board/main.c"}
+    assert all((bundle / name).read_bytes() == (fresh / name).read_bytes() for name in held(fresh))
+    (bundle / "chime.h").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"chime\.h is not the bundle's"):
+        api.export(model, "c", bundle, "chime")
+    assert held(bundle) == held(fresh) | {"board/main.c", "chime.h"}
+
+
+@pytest.mark.parametrize("file", ["thesis.txt", "manifest.json", "weights.npz"])
+def test_any_other_folder_stays_as_it_is(model: ConvertedModel, tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text("years of work")
+    with pytest.raises(RunFolderError, match="name another folder with --out"):
+        api.export(model, "c", tmp_path, "doorbell")
+    assert [path.name for path in tmp_path.iterdir()] == [file]
 
 
 def test_a_model_file_keeps_its_manifest(model: ConvertedModel, tmp_path: Path) -> None:

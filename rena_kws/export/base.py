@@ -8,14 +8,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import RenaError, RunFolderError
-from rena_kws.export.manifest import FILE_NAME, Manifest
+from rena_kws.export.manifest import Manifest
+from rena_kws.files import replacing
 from rena_kws.firmware.toolchain import Optimize
+
+FILES = ".rena-kws-files"
+"""In a bundle: the names of the files that were written there, a line each."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +41,64 @@ Exporter = Callable[[ConvertedModel, Manifest, Path, str, FirmwareOptions], None
 
 
 def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:
-    """Write all files, by their paths with `/`, into a new folder beside `folder`, then rename it into place.
+    """Write all files, by their paths with `/`. A new folder is written beside `folder`, then renamed into place.
 
-    An earlier bundle (a folder with a manifest) is replaced; any other folder that holds something is refused with
-    `RunFolderError`.
+    In the folder of an earlier bundle the files that it had are replaced, one by one; what somebody else put there
+    stays. Raises `RunFolderError` where it has the name of a file that would be written, and for any other folder that
+    holds something.
     """
-    if folder.exists() and not (folder / FILE_NAME).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunFolderError(f"{folder} is no earlier bundle and not empty; name another folder with --out")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            for name, content in files.items():
-                (aside / name).parent.mkdir(parents=True, exist_ok=True)
-                (aside / name).write_bytes(content.encode() if isinstance(content, str) else content)
-            aside.chmod(0o755)
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(aside, folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            _write_new(folder, {name: _as_bytes(content) for name, content in files.items()})
+        else:
+            _replace(folder, {name: _as_bytes(content) for name, content in files.items()})
     except OSError as error:
         raise RunFolderError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def _write_new(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name, content in {**files, FILES: _list_of(files)}.items():
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            (aside / name).write_bytes(content)
+        aside.chmod(0o755)
+        os.replace(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
+    try:
+        earlier = set((folder / FILES).read_text(encoding="utf-8").split("\n")) if folder.is_dir() else set()
+    except FileNotFoundError:
+        earlier = set()
+    if not earlier:
+        raise RunFolderError(f"{folder} is no earlier bundle and not empty; name another folder with --out")
+    if foreign := [name for name in files if name not in earlier and (folder / name).exists()]:
+        raise RunFolderError(f"{folder / foreign[0]} is not the bundle's; move it, or name another folder with --out")
+    # The list names more than there is rather than less: whenever this is killed, it can be done again.
+    for name, content in {FILES: _list_of(earlier | set(files)), **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / name) as aside:
+            aside.write_bytes(content)
+    for name in earlier - set(files):
+        gone = folder / name
+        gone.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that still holds something
+            while (gone := gone.parent) != folder:
+                gone.rmdir()
+    with replacing(folder / FILES) as aside:
+        aside.write_bytes(_list_of(files))
+
+
+def _list_of(names: Iterable[str]) -> bytes:
+    return "\n".join(sorted(names)).encode()
+
+
+def _as_bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
 
 
 def refuse_word(options: FirmwareOptions) -> None:
