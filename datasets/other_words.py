@@ -8,11 +8,12 @@ language. Near misses are what a spotter falsely accepts most; crossed words are
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from rena_kws.datasets import espeak
-from rena_kws.datasets.phonemes import bare, holds, is_vowel, marks, unmarked, written
+from rena_kws.datasets.phonemes import bare, holds, is_vowel, marks, nearly_holds, read, unmarked, written
 from rena_kws.errors import DatasetError
 
 NEAR_MISSES, CROSSED = 0.3, 0.3
@@ -40,20 +41,29 @@ ENGLISH = (
 )  # fmt: skip
 NUMBERS = tuple(map(str, range(200)))
 """eSpeak NG counts in every language it speaks."""
+LEAST_WORDS = 60
+"""Where fewer numbers are left, as beside the digits for keywords, words are crossed of them, as many as it takes."""
 
 
 def other_words(language: str, keywords: Sequence[str]) -> tuple[str, ...]:
-    """Words of a language that are no keywords; of a language without a list its numbers that hold none.
-
-    Raises `UnavailableError` without eSpeak NG.
-    """
+    """Words of a language that do not sound as a keyword does; of a language without a list its numbers in which none
+    is heard. Raises `UnavailableError` without eSpeak NG."""
+    words = ENGLISH if language == "en" else NUMBERS
+    spoken = [bare(sounds) for sounds in espeak.phonemes((*words, *keywords), language)]
+    taken = spoken[len(words) :]
+    pairs = zip(words, spoken, strict=False)
     if language == "en":
-        taken = {word.lower() for word in keywords}
-        return tuple(word for word in ENGLISH if word not in taken)
-    spoken = [bare(sounds) for sounds in espeak.phonemes((*NUMBERS, *keywords), language)]
-    taken_sounds = spoken[len(NUMBERS) :]
-    pairs = zip(NUMBERS, spoken, strict=False)
-    return tuple(text for text, sounds in pairs if not any(holds(sounds, keyword) for keyword in taken_sounds))
+        return tuple(word for word, sounds in pairs if sounds not in taken)
+    found = [word for word, sounds in pairs if not any(nearly_holds(sounds, keyword) for keyword in taken)]
+    crossed, rng = CrossedWords(language, keywords, words), np.random.default_rng(1)
+    with suppress(DatasetError):  # too little is left to cross
+        for _ in range(100 * LEAST_WORDS):
+            if len(found) >= LEAST_WORDS:
+                break
+            word = crossed.draw(rng)
+            if word not in found and not any(nearly_holds(read(word), keyword) for keyword in taken):
+                found.append(word)
+    return tuple(found)
 
 
 class CrossedWords:

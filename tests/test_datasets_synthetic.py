@@ -14,6 +14,7 @@ from rena_kws.datasets import espeak, flite
 from rena_kws.datasets.base import SILENCE, SPLITS, UNKNOWN, Clip, open_dataset
 from rena_kws.datasets.espeak import ENGLISH
 from rena_kws.datasets.other_words import CrossedWords, NearMisses, other_words
+from rena_kws.datasets.phonemes import nearly_holds
 from rena_kws.datasets.pronunciations import Pronunciations
 from rena_kws.datasets.synthetic_speech import MORE_SHARE, OTHERS
 from rena_kws.datasets.utterance import Utterance
@@ -194,6 +195,34 @@ def test_numbers_that_hold_a_keyword_are_not_other_words() -> None:
     others = other_words("de", ("zwei", "lampe"))
     assert {"3", "10", "100"} <= set(others) and not {"2", "22", "102", "32"} & set(others)
     assert "zero" in other_words("en", ("one",)) and "zero" not in other_words("en", ("Zero",))
+    assert "road" in other_words("en", ("one",)) and "road" not in other_words("en", ("rode",))
+
+
+@pytest.mark.parametrize(
+    ("language", "keywords"),
+    [
+        ("de", "null,eins,zwei,drei,vier,fünf,sechs,sieben,acht,neun"),  # eSpeak NG's 8 is not quite its "acht"
+        ("tr", "sıfır,bir,iki,üç,dört,beş,altı,yedi,sekiz,dokuz"),
+        ("vi", "không,một,hai,ba,bốn,năm,sáu,bảy,tám,chín"),
+        ("ko", "영,일,이,삼,사,오,육,칠,팔,구"),
+        ("cmn", "零,一,二,三,四,五,六,七,八,九"),
+    ],
+)
+def test_beside_the_digits_of_a_language_other_words_are_none_of_them(language: str, keywords: str) -> None:
+    others = other_words(language, keywords.split(","))
+    assert not set(others) & set("0123456789")
+    assert len(set(others)) == len(others) >= 40  # few numbers are without digits: the rest is made up
+    dataset = open_dataset("synthetic", {"keywords": keywords, "language": language, "clips_per_word": 5})
+    unknown = [clip.source for split in SPLITS for clip in dataset.split(split) if clip.label == UNKNOWN]
+    assert not [source for source in unknown if source.startswith("[['a|x|t]]") or source.startswith("8 ")]
+
+
+def test_a_word_and_its_number_are_known_as_one_and_other_words_are_not() -> None:
+    pairs = espeak.phonemes(["siete", "7", "seis", "6", "setenta"], "es")
+    assert nearly_holds(pairs[1], pairs[0]) and nearly_holds(pairs[3], pairs[2])
+    assert not nearly_holds(pairs[1], pairs[2]) and not nearly_holds(pairs[4], pairs[2])
+    assert nearly_holds(("h", "a"), ("h", "a", "j")) and nearly_holds(("h", "a:I"), ("h", "a", "j"))
+    assert not nearly_holds(("h", "a"), ("h", "a", "t")) and not nearly_holds(("s",), ("@r51",))
 
 
 def test_words_of_another_language_are_spoken_by_its_voices() -> None:
