@@ -18,7 +18,7 @@ from rena_kws.artifacts import Trained
 from rena_kws.cluster import ClusterExecutor
 from rena_kws.controller.base import Controller, Proposal
 from rena_kws.devices import catalogue
-from rena_kws.errors import DatasetError, ModelError, RenaError
+from rena_kws.errors import DatasetError, RenaError
 from rena_kws.finalists import (
     final_s,
     final_task,
@@ -40,7 +40,7 @@ from rena_kws.run_folder import RunFolder
 from rena_kws.search_settings import SearchSettings
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.search_space import SearchSpace
-from rena_kws.starting_point import refuse_impossible_limits, search_space, starting_network
+from rena_kws.starting_point import given_network, refuse_impossible_limits, search_space, starting_network
 from rena_kws.store import Trial
 from rena_kws.train.settings import TrainSettings
 from rena_kws.workers import WorkerPool
@@ -169,17 +169,7 @@ class _Search:
     def _starting_network(self) -> Architecture:
         if start := self.settings.start:
             network = start.architecture if isinstance(start, Trained) else start
-            if network.input_shape != self.task.front_end.shape:
-                raise ModelError(
-                    f"a network to start from reads the front end's {self.task.front_end.shape}; "
-                    f"it reads {network.input_shape}"
-                )
-            if network.time_padding != self.space.time_padding:
-                raise ModelError(
-                    f'this search has networks of time padding "{self.space.time_padding}", those for streams "valid"; '
-                    f'the one to start from has "{network.time_padding}"'
-                )
-            return replace(network, classes=len(self.labels))
+            return given_network(network, self.space, len(self.labels), self.task)
         return starting_network(self.space, len(self.labels), self.task, self._measure, self.may_fit)
 
     def _is_worth_it(self, architecture: Architecture) -> bool:

@@ -7,9 +7,10 @@ of DS-CNNs that keeps the hard limits on the device, as measured before any trai
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from rena_kws.devices import catalogue
-from rena_kws.errors import CandidateError, DoesNotFitError, LimitError
+from rena_kws.errors import CandidateError, DoesNotFitError, LimitError, ModelError
 from rena_kws.pipeline import Outcome, Task
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward import over_limits
@@ -39,6 +40,29 @@ def refuse_impossible_limits(space: SearchSpace, classes: int, task: Task, measu
                 f"no network of the search space meets {limit}: the least possible on "
                 f"{limit.device or task.device} is {resources[limit.resource]:.6g}"
             )
+
+
+def given_network(network: Architecture, space: SearchSpace, classes: int, task: Task) -> Architecture:
+    """The user's network for so many classes. Raises `ModelError` for one that the search could not go on from."""
+    if network.input_shape != task.front_end.shape:
+        raise ModelError(
+            f"a network to start from reads the front end's {task.front_end.shape}; it reads {network.input_shape}"
+        )
+    if network.time_padding != space.time_padding:
+        raise ModelError(
+            f'this search has networks of time padding "{space.time_padding}", those for streams "valid"; '
+            f'the one to start from has "{network.time_padding}"'
+        )
+    if not space.min_layers <= (layers := len(network.layers)) <= space.max_layers:
+        raise ModelError(
+            f"this search has networks of {space.min_layers} to {space.max_layers} layers; "
+            f"the one to start from has {layers}"
+        )
+    if missing := sorted({layer.kind for layer in network.layers} - set(space.kinds)):
+        raise ModelError(
+            f"this search has layers of {', '.join(space.kinds)}; the network to start from has {missing[0]}"
+        )
+    return replace(network, classes=classes)
 
 
 def starting_network(

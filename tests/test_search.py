@@ -268,6 +268,9 @@ def test_a_search_may_begin_with_a_trained_network_for_other_words(tmp_path: Pat
     with pytest.raises(ModelError, match=r"reads the front end's \(49, 10, 1\); it reads \(49, 40, 1\)"):
         wide = seed_architecture(2, (49, 40, 1))
         run_search(settings(start=wide), open_run(tmp_path / "wide", start=wide), executor=Answers())
+    with pytest.raises(ModelError, match="networks of 1 to 12 layers; the one to start from has 13"):
+        deep = seed_architecture(2, blocks=12)
+        run_search(settings(start=deep), open_run(tmp_path / "deep", start=deep), executor=Answers())
 
 
 def test_a_search_for_streams_has_networks_without_padding_in_time(tmp_path: Path) -> None:
