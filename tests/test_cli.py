@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
-from rena_kws.cli import search_cmd
+from rena_kws.cli import board_cmd, search_cmd
 from rena_kws.cli.main import main
 from rena_kws.datasets.base import open_dataset
-from rena_kws.errors import DeviceError
+from rena_kws.errors import DeviceError, UnavailableError
 from rena_kws.run_folder import RunFolder
 from rena_kws.search_settings import SearchSettings
+from rena_kws.testing.host_board import BoardFirmware
 
 HEAVY = ("tensorflow", "keras", "onnxruntime", "librosa", "unicorn", "ai_edge_litert", "scipy")
 
@@ -70,6 +73,15 @@ MISTAKES = {
     "port that is none": (["profile", "m.tflite", "--device", "serial:COM3?bord=x"], "did you mean 'board'"),
     "harness of a file": (["export", "float.tflite", "--format", "tflite", "--out", "o", "--harness"], "formats c, a"),
     "inputs that are none": (["profile", "truncated.tflite", "--inputs", "text.tflite"], "no .npy array"),
+    "list of nothing": (["bench", "float.tflite", "--device", ","], "a list of words separated by commas, got ','"),
+    "port that there is not": (["board", "float.tflite", "--tcp", "99999"], "a whole number from 0 to 65535"),
+    "negative port": (["board", "float.tflite", "--tcp", "-1"], "a whole number from 0 to 65535, got '-1'"),
+    "negative seed": (["search", "--seed", "-1"], "a whole number from 0 to 4294967295, got '-1'"),
+    "seed over 32 bits": (["search", "--seed", "4294967296"], "a whole number from 0 to 4294967295"),
+    "negative seed of streams": (["evaluate", "m", "--dataset", "synthetic", "--stream", "--seed", "-1"], "from 0 to"),
+    "level that is none": (["evaluate", "m", "--dataset", "synthetic", "--stream", "--snr-db", "nan"], "a number, got"),
+    "report into a file": (["evaluate", "m", "--dataset", "synthetic", "--out", "text.tflite"], "is no folder"),
+    "two devices": (["search", "--device", "cortex-m,cpu"], "one device, got 'cortex-m,cpu'; limits of others are"),
 }
 
 
@@ -106,6 +118,13 @@ def test_a_mistake_gets_one_line(
     assert out == ""
     assert len(err.strip().splitlines()) == 1, err
     assert hint in err
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UnavailableError, match=f"cannot listen on --tcp {port}: "):
+            board_cmd.serve_tcp(cast(BoardFirmware, None), port)
 
 
 def test_the_float_model_is_refused_on_a_chip(reference: Callable[..., Path]) -> None:

@@ -19,9 +19,10 @@ from rena_kws import api
 from rena_kws.cli.main import main
 from rena_kws.datasets.base import open_dataset
 from rena_kws.decisions import DecisionSettings, Detection, detect, keyword_indices, smooth
-from rena_kws.errors import DatasetError, ModelError
+from rena_kws.errors import DatasetError, ModelError, RunFolderError
 from rena_kws.export.manifest import Manifest
 from rena_kws.report.det import Operating, det_plot
+from rena_kws.report.files import write_pair
 from rena_kws.streaming.bundle import stream_bundle
 from rena_kws.streaming.evaluation import StreamSettings
 from rena_kws.streaming.rates import Heard, Results, Smoothed, match, poisson_interval
@@ -198,8 +199,8 @@ def test_clips_leave_their_confusions_as_a_picture(
     ]
     assert tips == expected and len(expected) >= 3
     (tmp_path / "file").write_text("in the way")
-    assert main([*words[:4], "--out", str(tmp_path / "file")]) == 2
-    assert "cannot write" in capsys.readouterr().err
+    with pytest.raises(RunFolderError, match="cannot write"):
+        write_pair(tmp_path / "file", "clips.json", told, "confusion.svg", "")
 
 
 def test_options_of_clips_and_of_streams_do_not_mix(
@@ -210,8 +211,8 @@ def test_options_of_clips_and_of_streams_do_not_mix(
     assert "--hours is for streams: add --stream" in capsys.readouterr().err
     assert main([*words, "--stream", "--split", "test"]) == 2
     assert "--split is for clips: leave it out" in capsys.readouterr().err
-    assert main([*words, "--stream", "--hours", "0"]) == 2
-    assert "more than 0" in capsys.readouterr().err
+    assert main([*words, "--stream", "--hours", "2000"]) == 2
+    assert "at most 1000 hours" in capsys.readouterr().err
 
 
 def test_what_cannot_be_evaluated_is_refused(dataset: str, model: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rena_kws.cli.arguments import words
 from rena_kws.devices import catalogue
 from rena_kws.errors import ModelError, UnavailableError
 
@@ -25,9 +26,13 @@ CORES = "cortex-m4,cortex-m33,cortex-m7,cortex-m0plus"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from rena_kws.cli.output import add_optimize
 
-    parser.add_argument("models", type=Path, nargs="*", metavar="MODEL", help=".tflite files")
+    parser.add_argument("models", type=Path, nargs="*", metavar="MODEL", help=".tflite files, or runs")
     parser.add_argument(
-        "--device", default=CORES, metavar="A,B,…", help="devices, see `rena-kws devices` (default: %(default)s)"
+        "--device",
+        type=words,
+        default=CORES,
+        metavar="A,B,…",
+        help="devices, see `rena-kws devices` (default: %(default)s)",
     )
     add_optimize(parser)
     parser.add_argument("--layers", action="store_true", help="cost by layer too")
@@ -45,11 +50,10 @@ def run(arguments: argparse.Namespace) -> None:
     from rena_kws.convert.agreement import with_litert
 
     if bool(arguments.models) == arguments.kernels:
-        raise ModelError("bench needs .tflite files, or --kernels without any")
+        raise ModelError("bench needs .tflite files or runs, or --kernels without any")
     if arguments.kernels:
         _run_kernels(arguments.json)
         return
-    devices = [name for name in arguments.device.split(",") if name]
     results: list[tuple[Path, str, Measurement]] = []
     agreement: dict[Path, Mapping[str, Difference]] = {}
     macs: dict[Path, int] = {}
@@ -57,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
         model = model_file.load(path)
         macs[path] = _macs(model)
         inputs = random_inputs(model)
-        for device in devices:
+        for device in arguments.device:
             status(f"profiling {path.name} on {device}")
             firmware = catalogue.get(device).kind == "cortex_m"
             measurement = profile(model, device, inputs, arguments.optimize if firmware else None)

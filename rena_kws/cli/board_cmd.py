@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rena_kws.cli.arguments import port
 from rena_kws.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file, or a run")
     parser.add_argument("--device", default="cortex-m", help="see `rena-kws devices` (default: %(default)s)")
     parser.add_argument(
-        "--tcp", type=int, metavar="PORT", help="listen there instead of on a terminal; 0: any free port"
+        "--tcp", type=port, metavar="PORT", help="listen there instead of on a terminal; 0: any free port"
     )
     add_optimize(parser)
 
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.tcp is None:
             _serve_terminal(board)
         else:
-            _serve_tcp(board, arguments.tcp)
+            serve_tcp(board, arguments.tcp)
     except KeyboardInterrupt:
         pass
     finally:
@@ -61,10 +62,15 @@ def _serve_terminal(board: BoardFirmware) -> None:
         signal.pause()
 
 
-def _serve_tcp(board: BoardFirmware, port: int) -> None:
+def serve_tcp(board: BoardFirmware, port: int) -> None:
+    """Answer whoever connects, one after the other. Raises `UnavailableError` for a port that cannot be had."""
     import socket
 
-    with socket.create_server(("127.0.0.1", port)) as server:
+    try:
+        server = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise UnavailableError(f"the board cannot listen on --tcp {port}: {error.strerror}") from None
+    with server:
         address = f"socket://127.0.0.1:{server.getsockname()[1]}"
         print(address, flush=True)
         _say(f"the board answers there, e.g. to rena-kws profile MODEL --device serial:{address}; Ctrl-C ends it")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from rena_kws.cli.arguments import words
+
 
 def add_dataset_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     parser.add_argument("--keywords", type=words, metavar="A,B,…", help="the words to spot (default: the dataset's)")
@@ -20,11 +22,3 @@ def dataset_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was given, by the names that datasets take."""
     names = ("keywords", "language", "test_speakers", "validation_speakers", "augment_with")
     return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Words separated by commas."""
-    found = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not found:
-        raise argparse.ArgumentTypeError(f"a list of words separated by commas, got {text!r}")
-    return found

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rena_kws.cli.dataset_options import add_dataset_options, dataset_options, words
+from rena_kws.cli.arguments import from_1, new_folder, number, positive, seed, words
+from rena_kws.cli.dataset_options import add_dataset_options, dataset_options
 from rena_kws.errors import RenaError
 
 if TYPE_CHECKING:
@@ -23,20 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speakers", type=words, metavar="A,B,…", help="score only these speakers of the split")
     add_dataset_options(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write clips.json and confusion.svg, or stream.json and det.svg"
+        "--out", type=new_folder, metavar="DIR", help="write clips.json and confusion.svg, or stream.json and det.svg"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     stream = parser.add_argument_group("streams", "decisions are chosen on the validation split, and rated on test")
     stream.add_argument("--stream", action="store_true", help="listen to long streams instead of clips")
     stream.add_argument(
-        "--hops", type=int, metavar="K", help="the network runs once in K hops (default: the manifest's, or 4)"
+        "--hops", type=from_1, metavar="K", help="the network runs once in K hops (default: the manifest's, or 4)"
     )
-    stream.add_argument("--hours", type=float, metavar="H", help="without keywords, of each split (default: 10)")
-    stream.add_argument("--snr-db", type=float, metavar="DB", help="words above the noise (default: 10)")
+    stream.add_argument("--hours", type=positive, metavar="H", help="without keywords, of each split (default: 10)")
+    stream.add_argument("--snr-db", type=number, metavar="DB", help="words above the noise (default: 10)")
     stream.add_argument(
-        "--false-accepts", type=float, metavar="N", help="an hour, that the threshold may let through (default: 1)"
+        "--false-accepts", type=number, metavar="N", help="an hour, that the threshold may let through (default: 1)"
     )
-    stream.add_argument("--seed", type=int, metavar="S", help="of the streams (default: 0)")
+    stream.add_argument("--seed", type=seed, metavar="S", help="of the streams (default: 0)")
     stream.add_argument(
         "--save", action="store_true", default=None, help="keep the decisions in the model's manifest, for export"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rena_kws import registry
+from rena_kws.cli.arguments import from_1, positive, seed
 from rena_kws.cli.dataset_options import add_dataset_options, dataset_options
 from rena_kws.cli.output import print_json
 from rena_kws.errors import ModelError, RenaError, UnknownNameError
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="micro_frontend is what ESPHome listens with (default: %(default)s)",
     )
     parser.add_argument(
-        "--limit", action="append", default=[], metavar="NAME=VALUE", help="e.g. latency_ms=30; repeatable"
+        "--limit", action="append", default=[], metavar="[DEVICE:]NAME=VALUE", help="e.g. latency_ms=30; repeatable"
     )
     parser.add_argument("--soft", action="store_true", help="going over a limit costs reward instead of the trial")
     parser.add_argument(
@@ -52,10 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--controller", default="rena", help=f"{', '.join(registry.names('controllers'))} (default: %(default)s)"
     )
-    parser.add_argument("--trials", type=_positive_int, help="stop searching after this many networks")
+    parser.add_argument("--trials", type=from_1, help="stop searching after this many networks")
     parser.add_argument(
         "--minutes",
-        type=_positive,
+        type=positive,
         help=f"time for the whole run (default: {DEFAULT_MINUTES:g}, or none with --trials)",
     )
     parser.add_argument(
@@ -65,11 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--refit", action="store_true", help="train the winner once more, on the validation split too: for few speakers"
     )
     parser.add_argument("--no-halving", action="store_true", help="train every network to the end")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--cluster", metavar="tcp://HOST:PORT", help="a Dask scheduler, whose workers evaluate instead")
-    parser.add_argument(
-        "--workers", type=_positive_int, default=os.cpu_count() or 1, help="processes (default: %(default)s)"
-    )
+    parser.add_argument("--workers", type=from_1, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
     parser.add_argument(
         "--run", dest="run_folder", type=Path, metavar="DIR", help="the run's folder (default: runs/DATE-TIME)"
     )
@@ -101,10 +100,16 @@ def settings_of(arguments: argparse.Namespace) -> SearchSettings:
     """The settings that the arguments ask for. Raises what names the first wrong one."""
     from rena_kws.datasets.base import split_spec
     from rena_kws.devices import catalogue
+    from rena_kws.devices.bench import is_serial
     from rena_kws.frontend.settings import MICRO_FRONTEND, UNSEEN_VOICES, UNSEEN_VOICES_IN_STREAMS
     from rena_kws.reward import parse_limit
     from rena_kws.search_settings import SearchSettings
 
+    if "," in arguments.device and not is_serial(arguments.device):
+        raise RenaError(
+            f"a search is for one device, got {arguments.device!r}; limits of others are written --limit "
+            "cpu:latency_ms=…"
+        )
     catalogue.get(arguments.device)
     for kind, name in (
         ("datasets", split_spec(arguments.dataset)[0].partition(":")[0]),
@@ -185,19 +190,3 @@ def _print(result: SearchResult, settings: SearchSettings, folder: Path) -> None
     )
     print(describe_measurement(measurement, layers=False))
     print(f"\nfirmware  {folder / 'firmware'}\nmodel     {folder / 'winner'}\nreport    {folder / 'report.html'}")
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"a positive number, got {text!r}")
-    return value
-
-
-def _positive_int(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1, got {text!r}")
-    return int(text)
