@@ -38,6 +38,9 @@ class WorkerPool(Executor):
     """
 
     def __init__(self, workers: int, timeout_s: Callable[..., float | None]) -> None:
+        """Raises `ValueError` for fewer than one worker: what is submitted would wait for ever."""
+        if workers < 1:
+            raise ValueError(f"a pool has at least one worker, not {workers}")
         self._timeout_s = timeout_s
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._lock = threading.Lock()

@@ -64,6 +64,12 @@ def test_tasks_return_raise_and_share_a_process(pool: WorkerPool) -> None:
     assert pool.submit(os.getpid).result(PATIENCE_S) == first.result()
 
 
+@pytest.mark.parametrize("workers", [0, -1])
+def test_a_pool_without_workers_is_refused(workers: int) -> None:
+    with pytest.raises(ValueError, match=f"at least one worker, not {workers}"):
+        WorkerPool(workers, patience)
+
+
 def test_keyword_arguments_reach_the_task(pool: WorkerPool) -> None:
     assert pool.submit(int, "ff", base=16).result(PATIENCE_S) == 255
 
