@@ -35,6 +35,7 @@ class ClusterExecutor(Executor):
         except ImportError:
             raise UnavailableError("--cluster needs Dask: pip install 'rena-kws[cluster]'") from None
         try:
+            dask.comm.resolve_address(address)  # of one that is none, Dask leaves a client behind that nobody can close
             self._client: Any = dask.Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
             raise UnavailableError(f"no Dask scheduler answers at {address}: {error}") from None

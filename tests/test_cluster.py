@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +106,13 @@ def test_what_is_no_usable_cluster_is_named() -> None:
         pytest.raises(UnavailableError, match=r"--nthreads 1.* 1 workers with up to 2 threads"),
     ):
         ClusterExecutor(threads.scheduler_address)
+
+
+def test_nothing_follows_the_line_that_names_an_address_that_is_none() -> None:
+    code = "from rena_kws.cluster import ClusterExecutor\ntry: ClusterExecutor('foo')\nexcept Exception as e: print(e)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "no Dask scheduler answers at foo: missing port number in address 'foo'\n"
+    assert done.stderr == ""
 
 
 @pytest.mark.slow
