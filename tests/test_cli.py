@@ -82,6 +82,13 @@ MISTAKES = {
     "level that is none": (["evaluate", "m", "--dataset", "synthetic", "--stream", "--snr-db", "nan"], "a number, got"),
     "report into a file": (["evaluate", "m", "--dataset", "synthetic", "--out", "text.tflite"], "is no folder"),
     "two devices": (["search", "--device", "cortex-m,cpu"], "one device, got 'cortex-m,cpu'; limits of others are"),
+    "no seeds": (["compare", "--seeds", "0"], "a whole number from 1, got '0'"),
+    "no workers": (["compare", "--workers", "0"], "a whole number from 1, got '0'"),
+    "table of nothing": (["compare", "--collect", "-5"], "a whole number from 1, got '-5'"),
+    "option that a controller lacks": (["compare", "--controllers", "rena:9:draughts=1"], "has the options drafts, "),
+    "options of none": (["compare", "--controllers", "tpe:2:seed=3"], "tpe has no options, got 'seed'"),
+    "option that is no number": (["compare", "--controllers", "rena:9:drafts=x"], "drafts of rena is a whole number"),
+    "curves into a file": (["compare", "--plot", "text.tflite"], "is no folder"),
 }
 
 

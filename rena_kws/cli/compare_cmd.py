@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rena_kws import registry
+from rena_kws.cli.arguments import from_0, from_1, new_folder, number, seed
 from rena_kws.errors import ModelError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -30,15 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME:N[:OPTION=VALUE]…,…",
         help="who competes, for how many evaluations, with which options (default: %(default)s)",
     )
-    parser.add_argument("--seeds", type=int, default=20, help="runs of each controller (default: %(default)s)")
+    parser.add_argument("--seeds", type=from_1, default=20, help="runs of each controller (default: %(default)s)")
     parser.add_argument("--table", type=Path, default=SHIPPED_TABLE, help="the table (default: the one that ships)")
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the curves of each setting, as SVG")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    parser.add_argument("--plot", type=new_folder, metavar="DIR", help="draw the curves of each setting, as SVG")
+    parser.add_argument("--workers", type=from_1, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     making = parser.add_argument_group("making a table")
-    making.add_argument("--collect", type=int, metavar="N", help="train networks until the table has N, then stop")
+    making.add_argument("--collect", type=from_1, metavar="N", help="train networks until the table has N, then stop")
     making.add_argument("--dataset", metavar="S", help="what to train on")
-    making.add_argument("--seed", type=int, default=0, help="which networks (default: %(default)s)")
+    making.add_argument("--seed", type=seed, default=0, help="which networks (default: %(default)s)")
     add_dataset_options(making)
 
 
@@ -183,7 +185,24 @@ def _controllers(text: str) -> list[tuple[str, str, int, dict[str, object]]]:
             raise UnknownNameError("controller", name, registry.names("controllers"))
         if not evaluations.isdecimal() or int(evaluations) < 1 or not all("=" in option for option in options):
             raise argparse.ArgumentTypeError(f"controllers are NAME:EVALUATIONS[:OPTION=VALUE]…, got {part!r}")
-        pairs = dict(option.split("=", 1) for option in options)
-        given: dict[str, object] = {key: float(value) if "." in value else int(value) for key, value in pairs.items()}
-        found.append((" ".join([name, *options]), name, int(evaluations), given))
+        found.append((" ".join([name, *options]), name, int(evaluations), _options(name, options)))
+    return found
+
+
+def _options(name: str, texts: Sequence[str]) -> dict[str, object]:
+    """A controller's options are the parameters that it takes by keyword alone; their defaults tell their types."""
+    if not texts:
+        return {}
+    taken = inspect.signature(registry.load("controllers", name)).parameters.values()
+    defaults = {parameter.name: parameter.default for parameter in taken if parameter.kind is parameter.KEYWORD_ONLY}
+    found: dict[str, object] = {}
+    for option, _, value in (text.partition("=") for text in texts):
+        if option not in defaults:
+            known = f"has the options {', '.join(sorted(defaults))}" if defaults else "has no options"
+            raise argparse.ArgumentTypeError(f"the controller {name} {known}, got {option!r}")
+        read = from_0 if isinstance(defaults[option], int) else number
+        try:
+            found[option] = read(value)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{option} of {name} is {error}") from None
     return found
