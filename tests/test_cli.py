@@ -72,7 +72,28 @@ MISTAKES = {
     "unknown option": (["profile", "m.tflite", "--devise", "cpu"], "--devise"),
     "port that is none": (["profile", "m.tflite", "--device", "serial:COM3?bord=x"], "did you mean 'board'"),
     "harness of a file": (["export", "float.tflite", "--format", "tflite", "--out", "o", "--harness"], "formats c, a"),
-    "inputs that are none": (["profile", "truncated.tflite", "--inputs", "text.tflite"], "no .npy array"),
+    "inputs that are none": (["profile", "truncated.tflite", "--inputs", "text.tflite"], "no .npy array: the magic"),
+    "no such inputs": (
+        ["profile", "truncated.tflite", "--inputs", "x.npy"],
+        "cannot read --inputs x.npy: No such",
+    ),
+    "outputs nowhere": (["profile", "float.tflite", "--outputs", "nowhere/y.npy"], "there is no folder nowhere"),
+    "outputs into a folder": (["profile", "float.tflite", "--outputs", "run"], "a file to write, got 'run', a folder"),
+    "budget of a network": (["profile", "float.tflite", "--instructions", "10"], "--instructions is for firmware"),
+    "time of a network": (["profile", "float.tflite", "--seconds", "3"], "--seconds is for firmware images"),
+    "calls of a network": (["profile", "float.tflite", "--calls", "3"], "--calls is for firmware images"),
+    "no calls": (["profile", "zeros.bin", "--calls", "0"], "a whole number from 1, got '0'"),
+    "negative budget": (["profile", "zeros.bin", "--instructions", "-5"], "a whole number from 1, got '-5'"),
+    "negative time": (["profile", "zeros.bin", "--seconds", "-1"], "a positive number, got '-1'"),
+    "time that is none": (["profile", "zeros.bin", "--seconds", "nan"], "a positive number, got 'nan'"),
+    "address that is none": (["profile", "zeros.bin", "--base", "abc"], "an address from 0 to 0xffffffff, got 'abc'"),
+    "negative address": (["profile", "zeros.bin", "--base", "-1"], "an address from 0 to 0xffffffff, got '-1'"),
+    "negative place": (["profile", "zeros.bin", "--start", "-1"], "an address from 0 to 0xffffffff, got '-1'"),
+    "call with a word": (["profile", "zeros.bin", "--call", "x"], "up to four integers of 32 bits"),
+    "call with five numbers": (["profile", "zeros.bin", "--call", "1,2,3,4,5"], "up to four integers of 32 bits"),
+    "binary that lies nowhere": (["profile", "zeros.bin"], "give its load address (--base)"),
+    "binary without a start": (["profile", "zeros.bin", "--base", "0x08000000"], "say where to start (--start)"),
+    "no such image": (["profile", "nothing.elf"], "cannot read the image nothing.elf: No such file"),
     "list of nothing": (["bench", "float.tflite", "--device", ","], "a list of words separated by commas, got ','"),
     "port that there is not": (["board", "float.tflite", "--tcp", "99999"], "a whole number from 0 to 65535"),
     "negative port": (["board", "float.tflite", "--tcp", "-1"], "a whole number from 0 to 65535, got '-1'"),
@@ -99,6 +120,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "text.tflite").write_text("not a model")
     (path / "truncated.tflite").write_bytes(b"\x1c\0\0\0TFL3\x14\0\x20\0")
     (path / "float.tflite").write_bytes(b"\x1c\0\0\0TFL3\x14\0\x20\0")
+    (path / "zeros.bin").write_bytes(bytes(100))
     (path / "list.json").write_text("[]")
     (path / "run" / "winner").mkdir(parents=True)
     for name in ("model.tflite", "weights.npz"):

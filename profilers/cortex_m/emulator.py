@@ -173,7 +173,7 @@ class Emulator:
         if start is None and self.register("pc") == 0:
             vectors = self.image.vectors if self.image else None
             if vectors is None:
-                raise ModelError("there is no vector table to start from: say where to start")
+                raise ModelError("there is no vector table to start from: say where to start (--start)")
             address = vectors.reset
         else:
             address = self.register("pc") if start is None else self.address(start)

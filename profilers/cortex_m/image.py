@@ -117,11 +117,13 @@ def read_image(path: Path, base: int | None = None) -> Image:
             return _plain(path.name, _read_hex(path))
         if suffix == ".bin":
             if base is None:
-                raise ModelError(f"{path.name} does not say where it lies: give its load address")
+                raise ModelError(f"{path.name} does not say where it lies: give its load address (--base)")
             return _plain(path.name, (Segment(base, path.read_bytes()),))
         with path.open("rb") as stream:
             return _elf(path.name, ELFFile(stream))
-    except (ELFError, OSError) as error:
+    except OSError as error:
+        raise ModelError(f"cannot read the image {path}: {error.strerror}") from None
+    except ELFError as error:
         raise ModelError(f"{path.name} is no readable ELF image: {error}") from None
 
 

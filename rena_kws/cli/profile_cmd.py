@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rena_kws.cli.arguments import address, from_1, new_file, place, positive, registers
 from rena_kws.errors import ModelError
 
 if TYPE_CHECKING:
     from rena_kws.artifacts import Measurement
+
+_OF_NETWORKS = ("inputs", "outputs", "optimize")
+_OF_IMAGES = ("region", "calls", "call", "start", "stop", "base", "send", "instructions", "seconds")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,27 +26,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inputs", type=Path, metavar="F.npy", help="a batch in the model's own dtype (default: one of zeros)"
     )
-    parser.add_argument("--outputs", type=Path, metavar="G.npy", help="write what the device computed")
+    parser.add_argument("--outputs", type=new_file, metavar="G.npy", help="write what the device computed")
     add_optimize(parser)
     parser.add_argument("--layers", action="store_true", help="cost by layer, or by function of an image")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     image = parser.add_argument_group("firmware images (.elf, .hex, .bin)", "places are function names or addresses")
-    image.add_argument("--region", metavar="PLACE", help="the function whose calls are timed")
-    image.add_argument("--calls", type=int, default=3, metavar="N", help="how many calls of it (default: %(default)s)")
+    image.add_argument("--region", type=place, metavar="PLACE", help="the function whose calls are timed")
+    image.add_argument("--calls", type=from_1, metavar="N", help="how many calls of it (default: 3)")
     image.add_argument(
         "--call",
         nargs="?",
-        type=_numbers,
+        type=registers,
         const=(),
         metavar="ARGS",
         help="call it directly, once --stop is reached if that is given; up to four integers, separated by commas",
     )
-    image.add_argument("--start", metavar="PLACE", help="where to begin (default: the vector table's reset handler)")
-    image.add_argument("--stop", metavar="PLACE", help="where to end")
-    image.add_argument("--base", type=_address, metavar="ADDRESS", help="where a .bin lies")
-    image.add_argument("--send", default="", metavar="TEXT", help="what the firmware receives on its serial port")
-    image.add_argument("--instructions", type=int, default=2_000_000_000, metavar="N", help="budget of a run")
-    image.add_argument("--seconds", type=float, default=120, metavar="S", help="budget of a run, real time")
+    image.add_argument(
+        "--start", type=place, metavar="PLACE", help="where to begin (default: the vector table's reset handler)"
+    )
+    image.add_argument("--stop", type=place, metavar="PLACE", help="where to end")
+    image.add_argument("--base", type=address, metavar="ADDRESS", help="where a .bin lies")
+    image.add_argument("--send", type=os.fsencode, metavar="TEXT", help="what the firmware receives on its serial port")
+    image.add_argument("--instructions", type=from_1, metavar="N", help="budget of a run (default: 2 billion)")
+    image.add_argument("--seconds", type=positive, metavar="S", help="budget of a run, real time (default: 120)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -60,10 +68,8 @@ def _profile_model(arguments: argparse.Namespace) -> Measurement:
     from rena_kws.api import profile
     from rena_kws.files import replacing
 
-    names = ("region", "call", "start", "stop", "base", "send")
-    given = [name for name in names if getattr(arguments, name) not in (None, "")]
-    if given:
-        raise ModelError(f"--{given[0]} is for firmware images; {arguments.model} is a network")
+    if given := _given(arguments, _OF_IMAGES):
+        raise ModelError(f"--{next(iter(given))} is for firmware images; {arguments.model} is a network")
     measurement = profile(arguments.model, arguments.device, _read_inputs(arguments.inputs), arguments.optimize)
     if arguments.outputs:
         with replacing(arguments.outputs) as aside, open(aside, "wb") as file:
@@ -75,47 +81,21 @@ def _profile_image(arguments: argparse.Namespace) -> Measurement:
     from rena_kws.api import profile_image
     from rena_kws.cli.progress import status
 
-    given = [name for name in ("inputs", "outputs", "optimize") if getattr(arguments, name)]
-    if given:
-        raise ModelError(f"--{given[0]} is for networks; {arguments.model} is a firmware image")
-    if arguments.call is not None and not arguments.region:
-        raise ModelError("--call needs --region, the function to call")
-    if arguments.calls < 1:
-        raise ModelError(f"--calls {arguments.calls}: at least 1 is needed")
+    if given := _given(arguments, _OF_NETWORKS):
+        raise ModelError(f"--{next(iter(given))} is for networks; {arguments.model} is a firmware image")
+    what = _given(arguments, _OF_IMAGES)
+    if "call" in what:
+        if "region" not in what:
+            raise ModelError("--call needs --region, the function to call")
+        what["arguments"] = what.pop("call")
     status(f"running {arguments.model.name}")
-    measurement = profile_image(
-        arguments.model,
-        arguments.device,
-        region=_place(arguments.region),
-        calls=arguments.calls,
-        arguments=arguments.call,
-        start=_place(arguments.start),
-        stop=_place(arguments.stop),
-        base=arguments.base,
-        send=arguments.send.encode(),
-        instructions=arguments.instructions,
-        seconds=arguments.seconds,
-    )
+    measurement = profile_image(arguments.model, arguments.device, **what)
     status("")
     return measurement
 
 
-def _place(text: str | None) -> int | str | None:
-    """An address where it is a number, else a name."""
-    if text is None:
-        return None
-    try:
-        return int(text, 0) & ~1
-    except ValueError:
-        return text
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part, 0) for part in text.split(",") if part)
-
-
-def _address(text: str) -> int:
-    return int(text, 0)
+def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
 
 
 def _read_inputs(path: Path | None) -> Any:
@@ -124,6 +104,9 @@ def _read_inputs(path: Path | None) -> Any:
     if path is None:
         return None
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ModelError(f"--inputs {path} is no .npy array: {error}") from error
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise ModelError(f"cannot read --inputs {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ModelError(f"--inputs {path} is no .npy array: {error}") from None
