@@ -28,7 +28,9 @@ _looked: dict[Path, float] = {}
 
 
 def root() -> Path:
-    """$RENA_KWS_CACHE, else rena-kws in the user's cache folder."""
+    """$RENA_KWS_CACHE, else rena-kws in the user's cache folder. Raises as `limit_bytes`: before the work that a result
+    takes, and where it is there already."""
+    limit_bytes()
     chosen = os.environ.get("RENA_KWS_CACHE")
     if chosen:
         return Path(chosen)

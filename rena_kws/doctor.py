@@ -74,17 +74,16 @@ def _tensorflow(part: str) -> Finding:
 
 
 def _cache(part: str) -> Finding:
-    folder = cache.root()
+    try:
+        folder, limit = cache.root(), cache.limit_bytes()
+    except UnavailableError as error:
+        return Finding(part, "broken", str(error), "unset RENA_KWS_CACHE_MB")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         return Finding(part, "broken", f"{folder}: {error.strerror}", "export RENA_KWS_CACHE=/a/folder/of/yours")
-    try:
-        limit = cache.limit_bytes()
-    except UnavailableError as error:
-        return Finding(part, "broken", str(error), "unset RENA_KWS_CACHE_MB")
     used, free = cache.used_bytes(), shutil.disk_usage(folder).free
     return Finding(part, "works", f"{folder}, {used >> 20:,} of {limit >> 20:,} MB used, {free >> 20:,} MB free")
 

@@ -75,6 +75,8 @@ def test_a_limit_that_is_no_number_is_one_line(root: Path, monkeypatch: pytest.M
     monkeypatch.setenv("RENA_KWS_CACHE_MB", given)
     with pytest.raises(UnavailableError, match=f"whole number of megabytes, not '{given}'"):
         cache.limit_bytes()
+    with pytest.raises(UnavailableError, match="megabytes"):
+        cache.root()  # where a result is there already, too
 
 
 def test_it_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
