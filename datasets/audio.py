@@ -24,6 +24,8 @@ class UnreadableError(Exception):
 def read(path: Path) -> FloatArray:
     """The sound of a file, float32 (samples,), mono at 16 kHz. Raises `UnreadableError`."""
     soundfile = _library("soundfile")
+    if not path.exists():
+        raise UnreadableError("no such file")
     name = path if sys.platform == "win32" else os.fsencode(path)  # where names may be any bytes
     try:
         samples, rate_hz = soundfile.read(name, dtype="float32", always_2d=True)
