@@ -14,8 +14,9 @@ from typing import cast
 import numpy as np
 import pytest
 
+from rena_kws import registry
 from rena_kws.cli import board_cmd, search_cmd
-from rena_kws.cli.main import main
+from rena_kws.cli.main import COMMANDS, main
 from rena_kws.datasets.base import open_dataset
 from rena_kws.errors import DeviceError, UnavailableError
 from rena_kws.run_folder import RunFolder
@@ -69,7 +70,8 @@ MISTAKES = {
     "text renamed .wav": (["data", "describe", "folder:texts"], ""),
     "no command": ([], "required"),
     "unknown command": (["serch"], "did you mean 'search'"),
-    "unknown option": (["profile", "m.tflite", "--devise", "cpu"], "--devise"),
+    "unknown option": (["profile", "m.tflite", "--devise", "cpu"], "--devise cpu (see rena-kws profile --help)"),
+    "word too many": (["search", "extra"], "unrecognized arguments: extra (see rena-kws search --help)"),
     "port that is none": (["profile", "m.tflite", "--device", "serial:COM3?bord=x"], "did you mean 'board'"),
     "harness of a file": (["export", "float.tflite", "--format", "tflite", "--out", "o", "--harness"], "formats c, a"),
     "inputs that are none": (["profile", "truncated.tflite", "--inputs", "text.tflite"], "no .npy array: the magic"),
@@ -94,6 +96,7 @@ MISTAKES = {
     "binary that lies nowhere": (["profile", "zeros.bin"], "give its load address (--base)"),
     "binary without a start": (["profile", "zeros.bin", "--base", "0x08000000"], "say where to start (--start)"),
     "no such image": (["profile", "nothing.elf"], "cannot read the image nothing.elf: No such file"),
+    "bundle on a chip": (["listen", "a.wav", "--model", "bundle", "--device", "cortex-m4"], "heard on this computer"),
     "list of nothing": (["bench", "float.tflite", "--device", ","], "a list of words separated by commas, got ','"),
     "port that there is not": (["board", "float.tflite", "--tcp", "99999"], "a whole number from 0 to 65535"),
     "negative port": (["board", "float.tflite", "--tcp", "-1"], "a whole number from 0 to 65535, got '-1'"),
@@ -120,6 +123,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "text.tflite").write_text("not a model")
     (path / "truncated.tflite").write_bytes(b"\x1c\0\0\0TFL3\x14\0\x20\0")
     (path / "float.tflite").write_bytes(b"\x1c\0\0\0TFL3\x14\0\x20\0")
+    (path / "bundle").mkdir()
+    (path / "bundle" / "kws_stream.h").write_text("")
     (path / "zeros.bin").write_bytes(bytes(100))
     (path / "list.json").write_text("[]")
     (path / "run" / "winner").mkdir(parents=True)
@@ -147,6 +152,25 @@ def test_a_mistake_gets_one_line(
     assert out == ""
     assert len(err.strip().splitlines()) == 1, err
     assert hint in err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_tells_what_a_command_is_for(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"{COMMANDS[command][1:]}. " in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_summary_of_export_tells_every_format() -> None:
+    assert all(name in COMMANDS["export"].lower() for name in registry.names("exporters"))
+
+
+@pytest.mark.parametrize(("command", "told"), [("search", "--limit [DEVICE:]NAME=VALUE"), ("bench", "files, or runs")])
+def test_help_tells_all_that_an_argument_may_be(command: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert told in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -21,7 +21,7 @@ COMMANDS = {
     "profile": "measure a model on a device",
     "bench": "set the firmware of models beside other engines' figures",
     "compare": "controllers of a search, on networks that were trained once",
-    "export": "write a run's winner or a model as C, an Arduino library, a Zephyr module, TFLite or ONNX",
+    "export": "write a run's winner or a model as C, for Arduino, Zephyr or ESPHome, as TFLite or ONNX",
     "evaluate": "accuracy of a model on a dataset's clips, or its errors on long streams",
     "listen": "detect the words in a sound file or from the microphone",
     "report": "show a run again",
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"rena-kws {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         module = importlib.import_module(f"rena_kws.cli.{name}_cmd")
         module.add_arguments(command)
         command.set_defaults(run=module.run)
@@ -54,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words and not words[0].startswith("-") and words[0] not in COMMANDS:
             raise UnknownNameError("command", words[0], COMMANDS)
-        arguments = parser.parse_args(words)
+        arguments, strange = parser.parse_known_args(words)
+        if strange:
+            commands.choices[arguments.command].error(f"unrecognized arguments: {' '.join(strange)}")
     except RenaError as error:
         return _fail(str(error))
     return _run(arguments, words)

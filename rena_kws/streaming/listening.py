@@ -59,7 +59,7 @@ def open_ear(folder: Path) -> Ear:
 
     Raises `ModelError` for a folder that cannot listen.
     """
-    headers = sorted(path for pattern in ("*_stream.h", "src/*_stream.h") for path in folder.glob(pattern))
+    headers = _stream_headers(folder)
     if not headers:
         model = model_file.find(folder)
         bundle = stream_bundle(model_file.load(model), Manifest.beside(model))
@@ -78,7 +78,10 @@ def open_ear(folder: Path) -> Ear:
 
 
 def hear_on_chip(model: Path, sound: Path, device: str, on_detection: Callable[[Detection], None]) -> StreamCost:
-    """Tell the detections in a file on an emulated Cortex-M → what they cost. Raises as `profile_stream` does."""
+    """Tell the detections in a file on an emulated Cortex-M → what they cost. Raises as `profile_stream` does, and
+    `ModelError` for an exported bundle."""
+    if _stream_headers(model):
+        raise ModelError(f"--device wants a model or a run; {model} is an exported bundle, heard on this computer")
     file = model_file.find(model)
     bundle = stream_bundle(model_file.load(file), Manifest.beside(file))
     rate_hz = bundle.front_end.sample_rate_hz
@@ -89,6 +92,11 @@ def hear_on_chip(model: Path, sound: Path, device: str, on_detection: Callable[[
         score = event.score / bundle.decisions.full_score
         on_detection(Detection(event.position / rate_hz, bundle.labels[event.label], score))
     return cost
+
+
+def _stream_headers(folder: Path) -> list[Path]:
+    """Of an exported bundle of C; none of a model or a run."""
+    return sorted(path for pattern in ("*_stream.h", "src/*_stream.h") for path in folder.glob(pattern))
 
 
 def file_pieces(path: Path, sample_rate_hz: int) -> Iterator[Sound]:
