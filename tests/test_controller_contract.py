@@ -13,7 +13,7 @@ from rena_kws.controller.evolution import AgingEvolution
 from rena_kws.controller.random_search import RandomSearch
 from rena_kws.controller.rena import RenaController
 from rena_kws.controller.tpe import TpeSearch, chain, choices
-from rena_kws.errors import InvalidArchitectureError
+from rena_kws.errors import InvalidArchitectureError, RenaError
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.search_space import SearchSpace
 from rena_kws.testing.controller_contract import SEED_ARCHITECTURE, SPACE, ControllerContract, Prefilter, search
@@ -68,6 +68,12 @@ def test_the_oldest_of_a_population_dies() -> None:
         controller.tell(proposal, Evaluation("ok", 1.0 if number == 0 else 0.5, 0.5))
     assert set(parents[4:5]) == {SEED_ARCHITECTURE.id}
     assert SEED_ARCHITECTURE.id not in parents[5:]
+
+
+@pytest.mark.parametrize("options", [{"population": 0}, {"sample": 0}])
+def test_a_population_in_which_nobody_competes_is_refused(options: dict[str, int]) -> None:
+    with pytest.raises(RenaError, match="at least 1, not"):
+        AgingEvolution(SPACE, SEED_ARCHITECTURE, 0, **options)
 
 
 def test_a_chain_is_made_again_from_its_choices() -> None:

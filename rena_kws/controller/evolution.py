@@ -16,6 +16,7 @@ from rena_kws.artifacts import Evaluation
 from rena_kws.controller.base import Controller, Draft, Proposal
 from rena_kws.controller.decisions import UniformChooser, decide
 from rena_kws.controller.random_search import random_walk
+from rena_kws.errors import RenaError
 from rena_kws.spec.architecture import Architecture
 from rena_kws.spec.edits import apply
 from rena_kws.spec.search_space import SearchSpace
@@ -24,7 +25,8 @@ from rena_kws.spec.search_space import SearchSpace
 class AgingEvolution(Controller):
     """`population` networks, of which `sample` compete to be the parent.
 
-    The paper's 100 and 25 are for 20,000 trials; the defaults were the best of a grid for 100 trials.
+    The paper's 100 and 25 are for 20,000 trials; the defaults were the best of a grid for 100 trials. Raises
+    `RenaError` where nobody could compete.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class AgingEvolution(Controller):
         population: int = 16,
         sample: int = 5,
     ) -> None:
+        if population < 1 or sample < 1:
+            raise RenaError(f"evolution needs a population and a sample of at least 1, not {population} and {sample}")
         super().__init__(space, seed_architecture, seed, prefilter)
         self._population: deque[tuple[float, Architecture]] = deque(maxlen=population)
         self._sample = sample
