@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +132,15 @@ def test_the_cross_compiler_has_nothing_to_say_of_the_front_end(speaking: Path, 
     command = [tool("arm-none-eabi-gcc"), f"-mcpu={core}", "-mthumb", *floats, "-O2", *STRICT, "-c", *sources]
     done = subprocess.run(command, capture_output=True, text=True, cwd=speaking)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_compiler_for_aarch64_takes_every_source(speaking: Path) -> None:
+    sources = sorted(path.name for path in speaking.glob("*.c"))
+    assert {"bell_features.c", "bell_stream.c", "bell_example.c", "test.c"} <= set(sources)
+    for source in sources:  # one at a time: zig links what it compiles together
+        command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", *STRICT, "-O2", "-c", source]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=speaking)
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_bundle_without_a_front_end_says_why(bundle: Path) -> None:

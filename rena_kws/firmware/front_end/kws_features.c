@@ -33,7 +33,7 @@ static inline complex minus(complex a, complex b)
 
 static inline float square_root(float x)
 {
-#if defined(__ARM_FP) && (__ARM_FP & 4) && defined(__GNUC__)
+#if defined(__arm__) && defined(__ARM_FP) && (__ARM_FP & 4) && defined(__GNUC__) /* __arm__: AArch64 has __ARM_FP too */
     float root;
     __asm__("vsqrt.f32 %0, %1" : "=t"(root) : "t"(x));
     return root;
