@@ -20,6 +20,7 @@ from rena_kws import api
 from rena_kws.cli.main import main
 from rena_kws.decisions import DecisionSettings
 from rena_kws.devices import catalogue
+from rena_kws.devices.description import MemoryPath
 from rena_kws.errors import DoesNotFitError, ModelError
 from rena_kws.profilers.cortex_m.features_profile import profile_features
 from rena_kws.profilers.cortex_m.stream_profile import profile_stream
@@ -211,6 +212,17 @@ def test_a_hop_computes_one_frame_and_a_result_costs_the_same_however_often(mode
     assert network[0] == pytest.approx(network[1], rel=0.01)
     clip = profile_features(beeps.FRONT_END, bundle.firmware.inputs[0], catalogue.get("cortex-m33"))
     assert 0.9 < costs[10].cycles_a_hop["features"] / (clip.cycles / 49) < 2
+
+
+def test_the_longest_hop_waits_for_the_memory_as_the_load_does(model: Path, sound: np.ndarray) -> None:
+    bundle, cortex_m4 = stream_bundle(*api._with_manifest(model)), catalogue.get("cortex-m4")
+    slower = replace(cortex_m4, memory=MemoryPath(fetch_stall_share=0.5))
+    quick, slow = (
+        profile_stream(bundle.sources, bundle.firmware, bundle.front_end, bundle.decisions, device, sound[:17_600])
+        for device in (cortex_m4, slower)
+    )
+    assert slow.load == pytest.approx(1.5 * quick.load, rel=1e-4)
+    assert slow.longest_push_ms == pytest.approx(1.5 * quick.longest_push_ms, rel=1e-4)
 
 
 def test_too_little_sound_or_memory_is_refused(model: Path) -> None:

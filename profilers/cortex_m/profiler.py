@@ -23,7 +23,7 @@ from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, Tool
 from rena_kws.profilers.base import Profiler, batch_of, energy_uj
 from rena_kws.profilers.cortex_m import result_cache
 from rena_kws.profilers.cortex_m.cores import uncertainty
-from rena_kws.profilers.cortex_m.emulator import Emulator, check
+from rena_kws.profilers.cortex_m.emulator import Emulator, Run, check
 from rena_kws.profilers.cortex_m.image import Function, Image, read_image
 from rena_kws.profilers.cortex_m.records import Counters
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
@@ -180,8 +180,9 @@ def environment(device: Device, counters: Counters) -> dict[str, str]:
     return notes
 
 
-def memory_cycles_of(counters: Counters, device: Device) -> int:
-    return round(device.memory.fetch_stall_share * counters.cycles) + counters.memory_cycles
+def memory_cycles_of(spent: Counters | Run, device: Device) -> int:
+    """The cycles that the core waits for memory, the share of its own that fetches stall included."""
+    return round(device.memory.fetch_stall_share * spent.cycles) + spent.memory_cycles
 
 
 @dataclass(frozen=True)

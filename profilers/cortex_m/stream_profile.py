@@ -288,7 +288,7 @@ class _Listening:
         emulator.set_register("sp", self.chip.ram_origin + self.chip.ram_bytes)
         run = emulator.call(f"{self.firmware.name}_listener", *arguments)
         check(run.stop, emulator, "the stream")
-        return run.cycles + run.memory_cycles
+        return run.cycles + memory_cycles_of(run, self.device)
 
 
 def _aligned(address: int) -> int:
