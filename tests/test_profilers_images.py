@@ -20,6 +20,7 @@ from rena_kws.errors import CandidateError, ModelError
 from rena_kws.profilers.cortex_m.emulator import Emulator
 from rena_kws.profilers.cortex_m.image import Image, Segment, read_image
 from rena_kws.profilers.cortex_m.image_profiler import ImageRun, profile_image
+from rena_kws.profilers.cortex_m.peripherals import SYSTICK, Console, SystemSpace
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
 
 BOARD = catalogue.get("nucleo-l4r5zi")
@@ -128,6 +129,66 @@ def test_zeroed_memory_that_the_board_lacks_is_left_to_the_code_that_uses_it() -
         assert chip.run().stop.why == "sleep"
     with Emulator(BOARD) as chip, pytest.raises(CandidateError, match="write of 64 bytes at 0x60000000"):
         chip.load(replace(odd, load=(Segment(0x60000000, bytes(64)),)))
+
+
+TICKS = r"""
+#include <stdint.h>
+#define REG(address) (*(volatile uint32_t *)(address))
+static volatile uint32_t ticks, flags;
+void SysTick_Handler(void) { ticks++; flags += REG(0xE000E010) >> 16 & 1; }
+__attribute__((noinline)) uint32_t found(uint32_t polled) { return ticks << 16 | flags << 8 | polled; }
+int main(void)
+{
+    uint32_t polled = 0;
+    REG(0xE000E014) = 10000 - 1;
+    REG(0xE000E018) = 0;
+    REG(0xE000E010) = 7;
+    while (ticks < 2) {}
+    __asm__ volatile("cpsid i");
+    while (!polled) polled = REG(0xE000E010) >> 16 & 1;
+    __asm__ volatile("cpsie i");
+    while (ticks < 4) {}
+    found(polled);
+    return 0;
+}
+"""
+
+
+def test_systick_tells_its_handler_and_whoever_polls_that_it_has_counted_to_zero() -> None:
+    with Emulator(BOARD, instructions=1_000_000) as chip:
+        chip.load(read_image(build(TICKS)))
+        chip.run(stop="found")
+        # Of four ticks, three are told to the handler. One the polling loop has heard of; it is taken all the same.
+        assert chip.call("found", chip.register("r0")).value == 4 << 16 | 3 << 8 | 1
+
+
+def test_countflag_and_the_exception_of_systick_do_not_know_of_each_other() -> None:
+    now = 0
+    space = SystemSpace("cortex-m4", lambda: now, Console())
+    control, reload, value = 0xE010, 0xE014, 0xE018
+    space.write(reload, 4, 99)
+    space.write(control, 4, 7)
+
+    def counted() -> int:
+        return space.read(control, 4) >> 16 & 1
+
+    now = 99
+    assert not counted()
+    now = 100
+    assert counted() and not counted()
+    assert space.next_tick() == 100  # what a masked loop has read is still to be taken
+    space.tick()
+    assert SYSTICK in space.pending and space.next_tick() == 200
+    now = 350
+    space.tick()
+    assert space.next_tick() == 400 and counted() and not counted()  # two ticks are one
+    now = 400
+    space.write(value, 4, 0)
+    assert not counted()
+    now = 500
+    space.write(control, 4, space.read(control, 4) & ~1)
+    now = 1000
+    assert not counted()  # it stands still, and what was written back does not stay
 
 
 FLOATING = r"""

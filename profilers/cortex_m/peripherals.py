@@ -52,6 +52,7 @@ _CPUID = {
     "cortex-m7": 0x411FC271,
 }
 _SYSTICK_CONTROL, _SYSTICK_RELOAD, _SYSTICK_VALUE = 0xE010, 0xE014, 0xE018
+_COUNTFLAG = 1 << 16
 _DEMCR, _DWT_CONTROL, _CYCLES = 0xEDFC, 0x1000, 0x1004
 _CPUID_AT, _ICSR, _VTOR, _AIRCR, _CPACR = 0xED00, 0xED04, 0xED08, 0xED0C, 0xED88
 _ITM_PORTS = range(0x0000, 0x0080)
@@ -75,19 +76,20 @@ class SystemSpace(Registers):
     _words: dict[int, int] = field(default_factory=dict)
     _tick_from: int = 0
     _cycles_from: int = 0
-    _ticks_seen: int = 0
+    _ticks_taken: int = 0  # those that made the exception pending
+    _ticks_read: int = 0  # those that a read of SYST_CSR has told of by COUNTFLAG
 
     def next_tick(self) -> int | None:
         """The cycle at which SysTick next asks for its exception, None where it never does."""
         if self._words.get(_SYSTICK_CONTROL, 0) & 3 != 3:
             return None
-        return self._tick_from + (self._ticks_seen + 1) * self._period()
+        return self._tick_from + (self._ticks_taken + 1) * self._period()
 
     def tick(self) -> None:
         """Make the exception pending if its time has come; ticks that were missed are one."""
         due = self.next_tick()
         if due is not None and self.cycles() >= due:
-            self._ticks_seen = (self.cycles() - self._tick_from) // self._period()
+            self._ticks_taken = self._ticks()
             self.pending.add(SYSTICK)
 
     def read(self, offset: int, size: int) -> int:
@@ -102,10 +104,8 @@ class SystemSpace(Registers):
             elapsed = (self.cycles() - self._tick_from) % self._period()
             return (self._period() - elapsed) % self._period() if self._words.get(_SYSTICK_CONTROL, 0) & 1 else 0
         if word == _SYSTICK_CONTROL:
-            passed = (self.cycles() - self._tick_from) // self._period()
-            flag = 1 << 16 if passed > self._ticks_seen else 0
-            self._ticks_seen = max(self._ticks_seen, passed) if flag else self._ticks_seen
-            return self._words.get(word, 0) | 4 | flag
+            before, self._ticks_read = self._ticks_read, self._ticks()
+            return self._words.get(word, 0) | 4 | (_COUNTFLAG if self._ticks_read > before else 0)
         if word == _CPUID_AT:
             return _CPUID[self.core]
         if word == _VTOR:
@@ -140,7 +140,7 @@ class SystemSpace(Registers):
         elif word == _AIRCR:
             self.reset_requested = value >> 16 == 0x05FA and bool(value & 4)
         else:
-            self._words[word] = value
+            self._words[word] = value & ~_COUNTFLAG if word == _SYSTICK_CONTROL else value
             if word == _CPACR:
                 self.fpu_on = value >> 20 & 3 != 0
             if word in (_SYSTICK_CONTROL, _SYSTICK_RELOAD):
@@ -156,7 +156,11 @@ class SystemSpace(Registers):
                 (self.pending.add if add else self.pending.discard)(number)
 
     def _restart_tick(self) -> None:
-        self._tick_from, self._ticks_seen = self.cycles(), 0
+        self._tick_from, self._ticks_taken, self._ticks_read = self.cycles(), 0, 0
+
+    def _ticks(self) -> int:
+        """How often the timer has counted to 0 since it began anew."""
+        return (self.cycles() - self._tick_from) // self._period() if self._words.get(_SYSTICK_CONTROL, 0) & 1 else 0
 
     def _period(self) -> int:
         return (self._words.get(_SYSTICK_RELOAD, 0) & 0xFFFFFF) + 1
