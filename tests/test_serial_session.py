@@ -158,6 +158,43 @@ def test_late_replies_are_told_from_those_that_were_asked_for(
     assert session.measure(INPUT)[0].results == expected
 
 
+class SlowPort(VirtualPort):
+    """Before a board that takes `INFERENCE_S` for an inference, and answers when it is done."""
+
+    INFERENCE_S = 5
+
+    def __init__(self, time: VirtualTime) -> None:
+        self._done_at_s, self._now_us, self._window_us = 0.0, 0, 0
+        super().__init__(Wire(PublicFirmware(len(INPUT), computed, self._clock_us), clock=time), time)
+
+    def _clock_us(self) -> int:
+        self._now_us += self._window_us
+        return self._now_us
+
+    def write(self, data: bytes) -> int:
+        iterations, warm_up = map(int, data[:-1].split()[1:]) if data.startswith(b"infer ") else (0, 0)
+        self._window_us = 1_000_000 * self.INFERENCE_S * iterations
+        written = super().write(data)
+        self._done_at_s = max(self._done_at_s, self._time.now_s) + self.INFERENCE_S * (iterations + warm_up)
+        return written
+
+    def read(self, size: int) -> bytes:
+        if self._time.now_s < self._done_at_s:
+            self._time.now_s += self._timeout_s
+            return b""
+        return super().read(size)
+
+
+def test_a_board_that_takes_seconds_for_an_inference_is_waited_for() -> None:
+    """What ten inferences take is known after the first: more than an inference of unknown duration may."""
+    clock, bench = VirtualTime(), Bench("virtual")
+    link = Link("virtual", SlowPort(clock), bench.limit_s, clock)
+    session = Session.begin(link, bench)
+    windows = session.measure(INPUT)
+    assert [(window.iterations, window.latency_us) for window in windows] == [(10, 5e6)] * bench.windows
+    assert not session.troubles
+
+
 def every(step: int) -> frozenset[int]:
     return frozenset(range(0, 1_000_000, step))
 

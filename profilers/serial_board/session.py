@@ -69,9 +69,10 @@ class Session:
 
     def measure(self, data: bytes) -> list[Window]:
         """`bench.windows` windows of one input, each long enough; runs before them find out how many inferences."""
-        iterations, windows = 1, list[Window]()
+        iterations, latency_s, windows = 1, 0.0, list[Window]()
         for _ in range(_GROWTHS):
-            window = self.run(data, iterations, self.bench.warm_up)
+            window = self.run(data, iterations, self.bench.warm_up, latency_s)
+            latency_s = window.latency_us / 1e6
             if window.elapsed_us >= 0.9e6 * self.bench.window_s and iterations >= self.bench.iterations:
                 windows.append(window)
                 break
@@ -79,7 +80,7 @@ class Session:
         else:
             raise self._failure(f"no window of {self.bench.window_s:g} s came about in {_GROWTHS} attempts")
         while len(windows) < self.bench.windows:
-            windows.append(self.run(data, iterations, self.bench.warm_up, windows[0].elapsed_us / 1e6))
+            windows.append(self.run(data, iterations, self.bench.warm_up, latency_s))
         return windows
 
     def outputs(self, data: bytes) -> Window:
@@ -87,9 +88,10 @@ class Session:
         self.link.deadline = self.link.clock() + self.bench.limit_s
         return self.run(data, 1, 0)
 
-    def run(self, data: bytes, iterations: int, warm_up: int, expected_s: float | None = None) -> Window:
-        """One window. `expected_s`: how long it takes, where that is known."""
-        silence_s = self.bench.infer_s + 3 * (self.bench.window_s if expected_s is None else expected_s)
+    def run(self, data: bytes, iterations: int, warm_up: int, latency_s: float = 0.0) -> Window:
+        """One window. `latency_s`: what an inference takes, as far as that is known."""
+        expected_s = max(self.bench.window_s, latency_s * (iterations + warm_up))
+        silence_s = self.bench.infer_s + 3 * expected_s
         return self._attempt(f"infer {iterations} {warm_up}", lambda: self._run(data, iterations, warm_up, silence_s))
 
     def _run(self, data: bytes, iterations: int, warm_up: int, silence_s: float) -> Window:
