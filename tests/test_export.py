@@ -109,6 +109,68 @@ def test_a_bundle_listens_as_its_manifest_says(speaking: Path, tool: Tool) -> No
     assert done.returncode == 0, done.stderr
 
 
+STALLING_STREAM = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include "bell_stream.h"
+
+void microphone_received(const int16_t *samples, size_t n);
+void detected(const char *word, float probability);
+void sound_lost(uint32_t samples);
+
+static int16_t next = 1;
+static uint32_t lost;
+
+static void deliver(int pieces)
+{
+    while (pieces-- > 0) {
+        int16_t piece[100];
+        for (int i = 0; i < 100; i++) piece[i] = next++;
+        microphone_received(piece, 100);
+    }
+}
+
+void detected(const char *word, float probability) { (void)word; (void)probability; }
+void sound_lost(uint32_t samples) { lost += samples; }
+
+void bell_stream_init(bell_stream *stream, void *arena, bell_on_event on_event, void *user)
+{
+    (void)stream; (void)arena; (void)on_event; (void)user;
+}
+
+/* A network that once, in its third turn, takes longer than sound for the ring does to come. */
+void bell_stream_push(bell_stream *stream, const int16_t *samples, size_t n)
+{
+    static int turn, last, heard;
+    (void)stream;
+    turn++;
+    deliver(turn == 3 ? 200 : turn < 50);
+    for (size_t i = 0; i < n; i++) {
+        if (samples[i] <= last) {
+            printf("%d after %d\n", samples[i], last);
+            exit(1);
+        }
+        last = samples[i];
+        heard++;
+    }
+    if (turn > 50 && n == 0) {
+        printf("%d heard, %u lost of %d\n", heard, (unsigned)lost, next - 1);
+        exit(lost == 0 || heard + (int)lost != next - 1);
+    }
+}
+"""
+
+
+def test_the_example_drops_and_tells_of_sound_that_its_ring_cannot_hold(speaking: Path, tool: Tool) -> None:
+    (speaking / "stalling.c").write_text(STALLING_STREAM)
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command = [tool("gcc"), *STRICT, *sanitizers, "bell_example.c", "stalling.c", "-o", "example"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=speaking)
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run(["./example"], capture_output=True, text=True, cwd=speaking, timeout=20)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_the_front_end_in_integers_makes_them_too(speaking: Path, compiler: str, tool: Tool) -> None:
     header = speaking / "bell_front_end.h"

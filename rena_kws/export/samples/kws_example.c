@@ -6,24 +6,35 @@
 #include "kws_labels.h"
 #include "kws_stream.h"
 
-/* A power of two. It has to hold what the microphone delivers while the network runs. */
+/* A power of two. It has to hold what the microphone delivers while the network runs; what comes beyond that is dropped,
+ * since what the network reads must stay as it is. */
 #define RING_SAMPLES 8192U
 
 void microphone_received(const int16_t *samples, size_t n); /* call it from the interrupt of your microphone's DMA */
 void detected(const char *word, float probability);         /* yours: what a word sets in motion */
+void sound_lost(uint32_t samples); /* yours: the network takes longer than its sound does to come; tell of it */
 
 static unsigned char memory[KWS_STREAM_ARENA_BYTES + KWS_ARENA_ALIGNMENT];
 static kws_stream stream;
 static int16_t ring[RING_SAMPLES];
 static volatile uint32_t written; /* samples so far; the place in the ring is what is left of RING_SAMPLES */
+static volatile uint32_t taken;
+static volatile uint32_t lost; /* samples that found the ring full */
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
 
 void microphone_received(const int16_t *samples, size_t n)
 {
-    uint32_t at = written;
-    for (size_t i = 0; i < n; i++) {
-        ring[at++ % RING_SAMPLES] = samples[i];
+    const uint32_t at = written;
+    const uint32_t kept = least((uint32_t)n, RING_SAMPLES - (at - taken));
+    for (uint32_t i = 0; i < kept; i++) {
+        ring[(at + i) % RING_SAMPLES] = samples[i];
     }
-    written = at;
+    written = at + kept;
+    lost = lost + ((uint32_t)n - kept);
 }
 
 static void on_event(void *user, const kws_event *event)
@@ -36,15 +47,18 @@ static void on_event(void *user, const kws_event *event)
 int main(void)
 {
     unsigned char *const arena = memory + (KWS_ARENA_ALIGNMENT - (uintptr_t)memory % KWS_ARENA_ALIGNMENT);
-    uint32_t read = 0;
+    uint32_t told = 0;
     kws_stream_init(&stream, arena, on_event, 0);
     for (;;) {
-        const uint32_t at = read % RING_SAMPLES;
-        uint32_t waiting = written - read; /* sleep here while it is 0 */
-        if (waiting > RING_SAMPLES - at) {
-            waiting = RING_SAMPLES - at;
+        const uint32_t at = taken % RING_SAMPLES;
+        const uint32_t waiting = written - taken; /* sleep here while it is 0 */
+        const uint32_t n = least(least(waiting, RING_SAMPLES - at), KWS_HOP_SAMPLES);
+        const uint32_t now_lost = lost;
+        kws_stream_push(&stream, ring + at, n);
+        taken = taken + n;
+        if (now_lost != told) {
+            sound_lost(now_lost - told);
+            told = now_lost;
         }
-        kws_stream_push(&stream, ring + at, waiting);
-        read += waiting;
     }
 }
