@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import types
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ import pytest
 from beeps import DECISIONS, SAID
 
 from rena_kws import api
+from rena_kws.artifacts import Port
 from rena_kws.cli.main import main
 from rena_kws.decisions import DecisionSettings
 from rena_kws.devices import catalogue
 from rena_kws.devices.description import MemoryPath
 from rena_kws.errors import DoesNotFitError, ModelError
+from rena_kws.firmware.emit_features import features_sources
+from rena_kws.profilers.cortex_m import features_profile
 from rena_kws.profilers.cortex_m.features_profile import profile_features
 from rena_kws.profilers.cortex_m.stream_profile import profile_stream
 from rena_kws.streaming.bundle import StreamBundle, stream_bundle
@@ -232,3 +236,45 @@ def test_too_little_sound_or_memory_is_refused(model: Path) -> None:
     small = replace(catalogue.get("cortex-m4"), ram_bytes=6_000)
     with pytest.raises(DoesNotFitError, match="bytes of RAM and a stack, there are 6000"):
         profile_stream(bundle.sources, bundle.firmware, bundle.front_end, bundle.decisions, small)
+
+
+def deep(sources: Mapping[str, str], file: str, function: str) -> Mapping[str, str]:
+    """The same, but a function first calls one that takes 700 bytes of stack."""
+    taker = "static __attribute__((noinline)) void take_stack(void) { volatile char all[700] = {0}; (void)all[0]; }\n"
+    text, count = re.subn(rf"^void {function}\(.*\)\n\{{\n", r"\g<0>take_stack();\n", sources[file], flags=re.MULTILINE)
+    assert count == 1
+    return {**sources, file: taker + text}
+
+
+def bytes_needed(error: DoesNotFitError) -> int:
+    """Beside the stack, of a refusal."""
+    return int(re.findall(r"needs? (\d+) bytes of RAM and a stack", str(error))[0])
+
+
+def test_a_stack_that_runs_into_the_stream_is_noticed(model: Path, sound: np.ndarray) -> None:
+    bundle, cortex_m4 = stream_bundle(*api._with_manifest(model)), catalogue.get("cortex-m4")
+    sources = deep(bundle.sources, "kws_stream.c", "kws_stream_push")
+
+    def profile(ram_bytes: int) -> None:
+        device = replace(cortex_m4, ram_bytes=ram_bytes)
+        profile_stream(sources, bundle.firmware, bundle.front_end, bundle.decisions, device, sound[:17_600])
+
+    with pytest.raises(DoesNotFitError) as refused:
+        profile(6_000)
+    with pytest.raises(DoesNotFitError, match=r"the stream failed on cortex-m4: the stack ran into .* are 600 bytes"):
+        profile(bytes_needed(refused.value) + 600)
+
+
+def test_a_stack_that_runs_into_the_features_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    front_end = replace(beeps.FRONT_END, clip_ms=70)
+    port, cortex_m4 = Port(0, (1, *front_end.shape), "int8", 0.1, 0), catalogue.get("cortex-m4")
+    sources = deep(features_sources(front_end, port, "kws"), "kws_front_end.c", "kws_features")
+    monkeypatch.setattr(features_profile, "features_sources", lambda *_: sources)
+
+    def profile(ram_bytes: int) -> None:
+        profile_features(front_end, port, replace(cortex_m4, ram_bytes=ram_bytes))
+
+    with pytest.raises(DoesNotFitError) as refused:
+        profile(2_000)
+    with pytest.raises(DoesNotFitError, match=r"front end failed on cortex-m4: the stack ran into .* are 600 bytes"):
+        profile(bytes_needed(refused.value) + 600)

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from rena_kws.devices.description import Device
-from rena_kws.errors import CandidateError, DeviceError, ModelError
+from rena_kws.errors import CandidateError, DeviceError, DoesNotFitError, ModelError
 from rena_kws.profilers.cortex_m.image import Function, Image
 from rena_kws.profilers.cortex_m.records import BlockCount, Counters, Stop
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
@@ -269,3 +269,14 @@ def check(stop: Stop, emulator: Emulator, what: str) -> None:
     """Raise `CandidateError` unless the run ended where it should."""
     if stop.why not in ("stop", "region", "exit"):
         raise CandidateError(f"{what} failed on {emulator.device.name}: {emulator.report(stop)}")
+
+
+def stack_of(what: str, emulator: Emulator, bottom: int, top: int) -> int:
+    """`Emulator.stack_bytes`. Raises `DoesNotFitError` where the stack filled all there is, down to `bottom`."""
+    stack_bytes = emulator.stack_bytes(bottom, top)
+    if stack_bytes >= top - bottom:
+        raise DoesNotFitError(
+            f"{what} failed on {emulator.device.name}: the stack ran into the arena or the data below it; there are "
+            f"{top - bottom} bytes for it"
+        )
+    return stack_bytes

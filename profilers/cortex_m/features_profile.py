@@ -14,7 +14,7 @@ from rena_kws.errors import DoesNotFitError
 from rena_kws.firmware.emit_features import features_sources, scratch_words
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, ZigToolchain
 from rena_kws.frontend.settings import FrontEnd
-from rena_kws.profilers.cortex_m.emulator import Emulator, check
+from rena_kws.profilers.cortex_m.emulator import Emulator, check, stack_of
 from rena_kws.profilers.cortex_m.image import read_image
 from rena_kws.profilers.cortex_m.profiler import Chip, memory_cycles_of
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
@@ -53,7 +53,7 @@ def profile_features(
     """`clip`, or noise where it is None, to the features that a network's input, `port`, takes: in single precision
     where the device has an FPU, else in integers.
 
-    Raises `DoesNotFitError` where clip and scratch memory are more than the device's RAM, and as profilers do.
+    Raises `DoesNotFitError` where clip, scratch memory and stack are more than the device's RAM, and as profilers do.
     """
     chip = Chip.of(device)
     fpu = device.fpu != "none"
@@ -84,6 +84,6 @@ def profile_features(
             memory_cycles=memory_cycles_of(emulator.counters(), device),
             flash_bytes=image.flash_bytes,
             scratch_bytes=bottom - scratch,
-            stack_bytes=emulator.stack_bytes(bottom, top),
+            stack_bytes=stack_of("the front end", emulator, bottom, top),
             features=found,
         )

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from rena_kws.artifacts import ConvertedModel, Firmware, LayerCost, Measurement, Port
 from rena_kws.devices.description import Device, MemoryPath
-from rena_kws.errors import CandidateError, DoesNotFitError, ModelError, UnavailableError
+from rena_kws.errors import DoesNotFitError, ModelError, UnavailableError
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, Toolchain, ZigToolchain
 from rena_kws.profilers.base import Profiler, batch_of, energy_uj
 from rena_kws.profilers.cortex_m import result_cache
 from rena_kws.profilers.cortex_m.cores import uncertainty
-from rena_kws.profilers.cortex_m.emulator import Emulator, Run, check
+from rena_kws.profilers.cortex_m.emulator import Emulator, Run, check, stack_of
 from rena_kws.profilers.cortex_m.image import Function, Image, read_image
 from rena_kws.profilers.cortex_m.records import Counters
 from rena_kws.profilers.cortex_m.worker import EmulatorProcess
@@ -209,13 +209,7 @@ def _call(emulator: Emulator, image: Image, firmware: Firmware, chip: Chip, data
     emulator.set_register("sp", top)
     run = emulator.call(f"{firmware.name}_run", arena)
     check(run.stop, emulator, firmware.name)
-    bottom = arena + firmware.arena_bytes
-    stack_bytes = emulator.stack_bytes(bottom, top)
-    if stack_bytes >= top - bottom:
-        raise CandidateError(
-            f"{firmware.name} failed on {emulator.device.name}: the stack ran into the arena or the data below it"
-        )
-    return stack_bytes
+    return stack_of(firmware.name, emulator, arena + firmware.arena_bytes, top)
 
 
 @dataclass(frozen=True)

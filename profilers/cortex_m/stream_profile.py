@@ -26,7 +26,7 @@ from rena_kws.firmware.emit_stream import StreamEvaluation, evaluation_of, strea
 from rena_kws.firmware.toolchain import DEFAULT_OPTIMIZE, Optimize, Target, Toolchain, ZigToolchain
 from rena_kws.frontend.settings import FrontEnd
 from rena_kws.profilers.base import energy_uj
-from rena_kws.profilers.cortex_m.emulator import Emulator, check
+from rena_kws.profilers.cortex_m.emulator import Emulator, check, stack_of
 from rena_kws.profilers.cortex_m.image import Image, read_image
 from rena_kws.profilers.cortex_m.profiler import Chip, memory_cycles_of
 from rena_kws.profilers.cortex_m.records import Counters
@@ -193,7 +193,7 @@ class _Listening:
         start = emulator.counters()  # what comes before the first result is no steady state
         ends = range(first, first + periods * self.period + 1, hop)
         longest = max(push(begin, end) for begin, end in pairwise(ends))
-        stack_bytes = emulator.stack_bytes(places.bottom, self.chip.ram_origin + self.chip.ram_bytes)
+        stack_bytes = stack_of("the stream", emulator, places.bottom, self.chip.ram_origin + self.chip.ram_bytes)
         spent = (start, emulator.counters())
         return self._cost(arithmetic, spent, len(ends) - 1, longest, places, stack_bytes, tuple(events))
 
