@@ -17,6 +17,7 @@ from rena_kws import api
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.decisions import DecisionSettings
 from rena_kws.errors import ModelError, RenaError, RunFolderError
+from rena_kws.export.base import merged
 from rena_kws.export.manifest import Manifest
 from rena_kws.firmware.emit import generate
 from rena_kws.frontend.settings import FrontEnd
@@ -244,6 +245,23 @@ def test_any_other_folder_stays_as_it_is(model: ConvertedModel, tmp_path: Path, 
     with pytest.raises(RunFolderError, match="name another folder with --out"):
         api.export(model, "c", tmp_path, "doorbell")
     assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("layout", ["c", "arduino", "zephyr"])
+@pytest.mark.parametrize("name", ["test", "Test_Vectors", "clean"])
+def test_a_name_of_the_bundles_own_build_is_refused(
+    name: str, layout: str, model: ConvertedModel, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=f"name '{name}': the build of a bundle has it for something else"):
+        api.export(model, layout, tmp_path / "bundle", name)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_no_file_of_a_bundle_hides_another() -> None:
+    assert merged({"src/a.c": "1"}, {"a.c": "2"}, {"a.c": "2"}) == {"src/a.c": "1", "a.c": "2"}
+    for file in ("test.c", "Test.c"):
+        with pytest.raises(ModelError, match=f"two files of the bundle would be {file}"):
+            merged({"test.c": "1"}, {file: "2"})
 
 
 def test_a_model_file_keeps_its_manifest(model: ConvertedModel, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rena_kws.artifacts import ConvertedModel
-from rena_kws.export.base import FirmwareOptions, write_bundle
+from rena_kws.export.base import FirmwareOptions, merged, write_bundle
 from rena_kws.export.c_check import makefile
 from rena_kws.export.c_library import LICENCE, CLibrary, c_library, refuse_headers
 from rena_kws.export.c_readme import readme
@@ -26,10 +26,9 @@ def export_arduino(
     """Write the library: a folder for `libraries` of the sketchbook. Raises `ModelError` as `export_c` does."""
     refuse_headers(name, _HEADERS)
     library = c_library(model, manifest, name, options)
-    files = {f"src/{file}": text for file, text in library.sources.items()}
-    files |= {f"extras/test/{file}": text for file, text in library.host_test.items()}
-    files |= _examples(library)
-    files |= {
+    sources = {f"src/{file}": text for file, text in library.sources.items()}
+    host_test = {f"extras/test/{file}": text for file, text in library.host_test.items()}
+    build = {
         "extras/test/Makefile": makefile(name, library.c_files, "../../src"),
         "library.properties": _properties(library),
         "keywords.txt": _keywords(library),
@@ -37,7 +36,7 @@ def export_arduino(
         "LICENSE": LICENCE,
         FILE_NAME: library.manifest.as_text(),
     }
-    write_bundle(folder, files)
+    write_bundle(folder, merged(sources, host_test, _examples(library), build))
 
 
 def _examples(library: CLibrary) -> Mapping[str, str]:

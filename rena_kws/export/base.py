@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rena_kws.artifacts import ConvertedModel
-from rena_kws.errors import RenaError, RunFolderError
+from rena_kws.errors import ModelError, RenaError, RunFolderError
 from rena_kws.export.manifest import Manifest
 from rena_kws.files import replacing
 from rena_kws.firmware.toolchain import Optimize
@@ -99,6 +99,15 @@ def _list_of(names: Iterable[str]) -> bytes:
 
 def _as_bytes(content: str | bytes) -> bytes:
     return content.encode() if isinstance(content, str) else content
+
+
+def merged(*parts: Mapping[str, str]) -> dict[str, str]:
+    """All files, by their paths. Raises `ModelError` where two that differ would be one, on any file system."""
+    files: dict[str, tuple[str, str]] = {}
+    for file in (file for part in parts for file in part.items()):
+        if files.setdefault(file[0].lower(), file) != file:
+            raise ModelError(f"two files of the bundle would be {file[0]}; give another name with --name")
+    return dict(files.values())
 
 
 def refuse_word(options: FirmwareOptions) -> None:

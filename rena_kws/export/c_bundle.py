@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rena_kws.artifacts import ConvertedModel
-from rena_kws.export.base import FirmwareOptions, write_bundle
+from rena_kws.export.base import FirmwareOptions, merged, write_bundle
 from rena_kws.export.c_check import makefile
 from rena_kws.export.c_library import LICENCE, c_library
 from rena_kws.export.c_readme import readme
@@ -25,17 +25,15 @@ def export_c(model: ConvertedModel, manifest: Manifest, folder: Path, name: str,
     """
     library = c_library(model, manifest, name, options)
     example = f"`{name}_example.c` shows a main program around a microphone's interrupt."
-    files = {**library.sources, **library.host_test, **library.harness}
-    if library.stream.sources:
-        files[f"{name}_example.c"] = library.sample("kws_example.c")
-    files |= {
+    examples = {f"{name}_example.c": library.sample("kws_example.c")} if library.stream.sources else {}
+    build = {
         "Makefile": makefile(name, library.c_files) + (_makefile_board(name) if options.harness else ""),
         "CMakeLists.txt": _cmake(name, library.c_files),
         "README.md": readme(library, "", _HOST_TEST, example) + (_readme_board(name) if options.harness else ""),
         "LICENSE": LICENCE,
         FILE_NAME: library.manifest.as_text(),
     }
-    write_bundle(folder, files)
+    write_bundle(folder, merged(library.sources, library.host_test, library.harness, examples, build))
 
 
 def _makefile_board(name: str) -> str:

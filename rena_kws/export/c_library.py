@@ -13,7 +13,7 @@ from importlib import resources
 from rena_kws.artifacts import ConvertedModel, Firmware, Measurement
 from rena_kws.devices import catalogue
 from rena_kws.errors import CandidateError, ModelError
-from rena_kws.export.base import FirmwareOptions, refuse_word, require_format
+from rena_kws.export.base import FirmwareOptions, merged, refuse_word, require_format
 from rena_kws.export.c_check import check_program, check_vectors, noise_inputs
 from rena_kws.export.c_front_end import FrontEndFiles, front_end_files
 from rena_kws.export.c_stream import StreamFiles, stream_files, stream_new_rows
@@ -47,6 +47,11 @@ _STANDARD_HEADERS = (
     *("setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string", "tgmath", "time"),
     *("wchar", "wctype"),
 )
+_BUILD_NAMES = (
+    *("test", "test_host", "test_vectors"),  # the bundle's own; and CMake's targets (its policy CMP0037)
+    *("all", "all_build", "clean", "edit_cache", "help", "install", "package", "package_source", "preinstall"),
+    *("rebuild_cache", "run_tests", "zero_check"),
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,8 @@ class CLibrary:
     @property
     def sources(self) -> Mapping[str, str]:
         """File name → text of all that is compiled or included, in one folder."""
-        return {
-            **_compiled(self.firmware, self.front_end, self.stream),
-            f"{self.name}_labels.h": _labels(self.name, self.manifest),
-        }
+        labels = {f"{self.name}_labels.h": _labels(self.name, self.manifest)}
+        return merged(_compiled(self.firmware, self.front_end, self.stream), labels)
 
     @property
     def c_files(self) -> list[str]:
@@ -102,6 +105,8 @@ def c_library(model: ConvertedModel, manifest: Manifest, name: str, options: Fir
     refuse_word(options)
     require_format(model, "tflite")
     refuse_headers(name, _STANDARD_HEADERS)
+    if name.lower() in _BUILD_NAMES:
+        raise ModelError(f"name {name!r}: the build of a bundle has it for something else; give another with --name")
     firmware = generate(model, name, goal, stream_new_rows(manifest, options.whole))
     front_end = front_end_files(manifest, firmware)
     stream = stream_files(manifest, firmware, front_end)
@@ -127,7 +132,7 @@ def refuse_headers(name: str, headers: Collection[str]) -> None:
 
 
 def _compiled(firmware: Firmware, front_end: FrontEndFiles, stream: StreamFiles) -> Mapping[str, str]:
-    return {**firmware.sources, **front_end.sources, **stream.sources}
+    return merged(firmware.sources, front_end.sources, stream.sources)
 
 
 def _stream_cost(

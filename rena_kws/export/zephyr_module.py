@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rena_kws.artifacts import ConvertedModel
 from rena_kws.errors import ModelError
-from rena_kws.export.base import FirmwareOptions, write_bundle
+from rena_kws.export.base import FirmwareOptions, merged, write_bundle
 from rena_kws.export.c_check import makefile
 from rena_kws.export.c_library import LICENCE, CLibrary, c_files, c_library
 from rena_kws.export.c_readme import readme
@@ -27,10 +27,9 @@ def export_zephyr(model: ConvertedModel, manifest: Manifest, folder: Path, name:
     if name.upper() in (*_LISTEN, *_BOARD):
         raise ModelError(f"name {name!r}: CONFIG_{name.upper()} is Zephyr's own; give another with --name")
     library = c_library(model, manifest, name, options)
-    files = {f"src/{file}": text for file, text in library.sources.items()}
-    files |= {f"tests/host/{file}": text for file, text in library.host_test.items()}
-    files |= _samples(library)
-    files |= {
+    sources = {f"src/{file}": text for file, text in library.sources.items()}
+    host_test = {f"tests/host/{file}": text for file, text in library.host_test.items()}
+    build = {
         "tests/host/Makefile": makefile(name, library.c_files, "../../src"),
         "zephyr/module.yml": _module(library),
         "CMakeLists.txt": _cmake(library),
@@ -39,7 +38,7 @@ def export_zephyr(model: ConvertedModel, manifest: Manifest, folder: Path, name:
         "LICENSE": LICENCE,
         FILE_NAME: library.manifest.as_text(),
     }
-    write_bundle(folder, files)
+    write_bundle(folder, merged(sources, host_test, _samples(library), build))
 
 
 def _samples(library: CLibrary) -> Mapping[str, str]:
