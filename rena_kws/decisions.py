@@ -30,7 +30,7 @@ class DecisionSettings:
     The network runs once in `hops_a_result` hops of the front end. A keyword is detected where the mean of its
     probabilities over the last `smoothed_results` results reaches `threshold`, above 0 and at most 1, at least
     `refractory_ms` after the detection before; where that was of the same keyword, the mean must have fallen below the
-    threshold since.
+    threshold since. An int8 output reaches 255/256 at most, so a threshold above that counts as that.
     """
 
     hops_a_result: int = 4
@@ -56,7 +56,7 @@ class DecisionSettings:
     @property
     def threshold_sum(self) -> int:
         """The least sum that is a detection."""
-        return math.ceil(self.threshold * self.full_score)
+        return min(math.ceil(self.threshold * self.full_score), (STEPS - 1) * self.smoothed_results)
 
     def resting_results(self, hop_ms: float) -> int:
         """How many results after a detection are not looked at."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from flatbuffer_models import small_conv_model
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -11,6 +15,10 @@ from test_firmware_stream import LABELS, small_stream
 
 from rena_kws.decisions import DecisionSettings, Detection, detect, keyword_indices, smooth
 from rena_kws.errors import ModelError
+from rena_kws.firmware.emit import generate
+from rena_kws.firmware.emit_stream import stream_sources
+from rena_kws.firmware.toolchain import compile_host_library
+from rena_kws.frontend.settings import FrontEnd
 
 CHOICES = (
     DecisionSettings(hops_a_result=1, smoothed_results=1, threshold=0.5, refractory_ms=0),
@@ -62,6 +70,52 @@ def test_detections_follow_the_rules(seed: int) -> None:
     found = detect(smooth(scores, 4), keyword_indices(LABELS), choice.threshold_sum, choice.resting_results(20))
     assert len(found) > 20
     assert found == expected
+
+
+def test_the_highest_threshold_can_be_reached() -> None:
+    choice = DecisionSettings(smoothed_results=3, threshold=1.0)
+    stream, _ = small_stream(choice)
+    scores = np.full((5, len(LABELS)), -128, np.int8)
+    scores[:, 1] = 127
+    assert detect(smooth(scores, 3), keyword_indices(LABELS), choice.threshold_sum, 0) == stream.decide(scores)
+    assert stream.decide(scores) == [Detection(2, 1, 3 * 255)]
+
+
+NAMES = ("FULL_SCORE", "THRESHOLD", "RESTING_RESULTS")
+
+
+def in_c(settings: Sequence[str]) -> list[tuple[int, ...]]:
+    """What compilers make of the `NAMES` in headers of settings."""
+    sources = {f"{number}.h": text for number, text in enumerate(settings)}
+    for number in range(len(settings)):
+        values = ", ".join(f"BELL_{name}" for name in NAMES)
+        sources[f"{number}.c"] = f'#include "{number}.h"\nconst int32_t values_{number}[] = {{{values}}};\n'
+    library = ctypes.CDLL(str(compile_host_library(sources, libc=False)))
+    return [tuple((ctypes.c_int32 * len(NAMES)).in_dll(library, f"values_{n}")) for n in range(len(settings))]
+
+
+def test_what_follows_from_the_settings_in_c_is_what_follows_in_python() -> None:
+    """For the numbers that are generated, and for those that somebody writes in their place."""
+    front_end = FrontEnd(clip_ms=170, mel_bands=20, coefficients=6)
+    rng = np.random.default_rng(0)
+    choices = [DecisionSettings(threshold=threshold) for threshold in (1.0, 255 / 256, 0.9961, 1e-9, 0.55, 0.8)]
+    choices += [DecisionSettings(smoothed_results=count, threshold=0.55) for count in (10, 255, 1000)]
+    choices += [DecisionSettings(hops_a_result=hops, refractory_ms=ms) for hops in (1, 7) for ms in (0, 1, 20, 600_000)]
+    choices += [DecisionSettings(5, int(rng.integers(1, 99)), float(rng.random())) for _ in range(60)]
+    firmware = generate(small_conv_model(), "bell")
+
+    def settings(choice: DecisionSettings) -> str:
+        return stream_sources(front_end, firmware, LABELS, choice)["bell_stream_settings.h"]
+
+    def follow(choice: DecisionSettings) -> tuple[int, ...]:
+        return choice.full_score, choice.threshold_sum, choice.resting_results(front_end.hop_ms)
+
+    assert in_c([settings(choice) for choice in choices]) == [follow(choice) for choice in choices]
+    changed = settings(DecisionSettings())
+    for name, before, after in (("SMOOTHED_RESULTS", 4, 8), ("HOPS_A_RESULT", 4, 3), ("REFRACTORY_MS", 1000, 500)):
+        assert changed.count(f"#define BELL_{name} {before}\n") == 1
+        changed = changed.replace(f"#define BELL_{name} {before}\n", f"#define BELL_{name} {after}\n")
+    assert in_c([changed]) == [follow(DecisionSettings(3, 8, refractory_ms=500))]
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_the_front_end_in_a_bundle_makes_the_features_of_training(speaking: Path
 def test_a_bundle_listens_as_its_manifest_says(speaking: Path, tool: Tool) -> None:
     settings = (speaking / "bell_stream_settings.h").read_text()
     assert "#define BELL_SMOOTHED_RESULTS 3\n" in settings
-    assert "#define BELL_THRESHOLD 384\n" in settings
+    assert "#define BELL_THRESHOLD_MILLIONTHS 500000\n" in settings
     assert "#define BELL_IS_KEYWORD {1, 1, 1, 0, 0}\n" in settings
     readme = (speaking / "README.md").read_text()
     assert "they were chosen on streams" in readme and "% of the processor" in readme

@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from rena_kws import api
+from rena_kws.cli.evaluate_cmd import describe
 from rena_kws.cli.main import main
 from rena_kws.datasets.base import open_dataset
 from rena_kws.decisions import DecisionSettings, Detection, detect, keyword_indices, smooth
@@ -24,7 +25,7 @@ from rena_kws.export.manifest import Manifest
 from rena_kws.report.det import Operating, det_plot
 from rena_kws.report.files import write_pair
 from rena_kws.streaming.bundle import stream_bundle
-from rena_kws.streaming.evaluation import StreamSettings
+from rena_kws.streaming.evaluation import StreamReport, StreamSettings, _choose
 from rena_kws.streaming.rates import Heard, Results, Smoothed, match, poisson_interval
 from rena_kws.streaming.stream_sound import SEGMENT_S, Clips, Said, keyword_segments, negative_segments
 
@@ -155,7 +156,7 @@ def test_a_detector_of_tones_finds_them(dataset: str, model: Path) -> None:
     assert 0.05 < report.decisions.threshold <= 1
     thresholds = [point.threshold for point in report.det]
     assert thresholds == sorted(thresholds, reverse=True)
-    assert report.det[0].false_reject_rate == 1 and report.det[0].false_accepts == 0  # 1 is never reached
+    assert report.det[0].threshold == 255 / 256  # what an output can reach
     deep = api.evaluate_stream(model, dataset, StreamSettings(hours=0.1, snr_db=-15))
     assert deep.test.missed >= 8  # under white or pink noise they are lost
 
@@ -177,8 +178,19 @@ def test_the_command_line_reports_saves_and_exports(
     api.export(model, "c", tmp_path / "bundle")
     settings = (tmp_path / "bundle" / "kws_model_stream_settings.h").read_text()
     decisions = DecisionSettings.from_json(told["decisions"])
-    assert f"#define KWS_MODEL_THRESHOLD {decisions.threshold_sum}\n" in settings
+    assert f"#define KWS_MODEL_THRESHOLD_MILLIONTHS {round(1e6 * decisions.threshold)}\n" in settings
     assert f"#define KWS_MODEL_SMOOTHED_RESULTS {decisions.smoothed_results}\n" in settings
+
+
+def test_where_no_threshold_keeps_the_target_the_highest_is_chosen_and_it_is_told(model: Path) -> None:
+    """A detector that is sure of everything, all along."""
+    sure = np.full((400, 3), 127)
+    sounds = [heard(sure, (Said(0, 20_000, 26_000),), 0.1)], [heard(sure, hours=0.1)]
+    decisions, rates = _choose(stream_bundle(*api._with_manifest(model)), *sounds, 1.0)
+    assert decisions.threshold == 255 / 256 and rates.false_accepts > 0
+    material = {"test": {"other_clips": 0, "voices": 0}}
+    report = StreamReport(StreamSettings(), decisions, rates, rates, (rates,), material)
+    assert "false accepts an hour (no threshold keeps 1)" in describe(report)
 
 
 def test_clips_leave_their_confusions_as_a_picture(

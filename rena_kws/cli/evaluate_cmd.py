@@ -105,10 +105,12 @@ def describe(report: StreamReport) -> str:
     """A report for people."""
     test, decisions = report.test, report.decisions
     low, high = test.interval_per_hour
+    target = report.settings.false_accepts_per_hour
+    missed_target = f" (no threshold keeps {target:g})" if report.validation.false_accepts_per_hour > target else ""
     lines = [
         f"threshold {decisions.threshold:.3g} of the mean of {decisions.smoothed_results} results, chosen on "
         f"validation: {100 * report.validation.false_reject_rate:.1f} % missed, "
-        f"{report.validation.false_accepts_per_hour:.2f} false accepts an hour",
+        f"{report.validation.false_accepts_per_hour:.2f} false accepts an hour{missed_target}",
         f"test, {report.settings.snr_db:g} dB above noise ({report.how}):",
         f"  false rejects {100 * test.false_reject_rate:.1f} %: {test.missed} of {test.said} keywords",
         f"  false accepts {test.false_accepts_per_hour:.2f} an hour: {test.false_accepts} in {test.hours:.3g} hours "

@@ -96,7 +96,6 @@ def _filled_in(text: str, name: str) -> str:
 
 def _settings(front_end: FrontEnd, name: str, labels: Sequence[str], decisions: DecisionSettings) -> str:
     upper = name.upper()
-    period_ms = front_end.hop_ms * decisions.hops_a_result
     keywords = keyword_indices(labels)
     flags = ", ".join(str(int(index in keywords)) for index in range(len(labels)))
     return f"""/* SPDX-License-Identifier: MIT-0
@@ -106,21 +105,45 @@ def _settings(front_end: FrontEnd, name: str, labels: Sequence[str], decisions: 
 #ifndef {upper}_STREAM_SETTINGS_H
 #define {upper}_STREAM_SETTINGS_H
 
-/* There is a result once in so many hops: every {period_ms} ms. */
+#include <stdint.h>
+
+/* There is a result once in so many hops of {front_end.hop_ms} ms. */
 #define {upper}_HOPS_A_RESULT {decisions.hops_a_result}
 
 /* Results that a decision takes the mean of. */
 #define {upper}_SMOOTHED_RESULTS {decisions.smoothed_results}
 
-/* The sum over them at probability 1, and the least that is a detection: {decisions.threshold:.4g} of it. */
-#define {upper}_FULL_SCORE {decisions.full_score}
-#define {upper}_THRESHOLD {decisions.threshold_sum}
+/* The least mean probability that is a detection: 1000000 is 1. */
+#define {upper}_THRESHOLD_MILLIONTHS {_millionths(decisions)}
 
-/* Results after a detection that are not looked at: {decisions.refractory_ms} ms. */
-#define {upper}_RESTING_RESULTS {decisions.resting_results(front_end.hop_ms)}
+/* For so long after a detection there is no other. */
+#define {upper}_REFRACTORY_MS {decisions.refractory_ms}
 
+/* Which classes are words to detect. */
 #define {upper}_CLASSES {len(labels)}
 #define {upper}_IS_KEYWORD {{{flags}}}
 
+/* What follows from these: the sum of results at probability 1, */
+#define {upper}_FULL_SCORE ({STEPS} * {upper}_SMOOTHED_RESULTS)
+
+/* the least sum that is a detection, no more than results can come to, which are {STEPS - 1} at most, */
+#define {upper}_THRESHOLD \\
+    ({upper}_THRESHOLD_MILLIONTHS * {STEPS}LL > {STEPS - 1} * 1000000LL \\
+         ? {STEPS - 1} * {upper}_SMOOTHED_RESULTS \\
+         : (int32_t)(({upper}_THRESHOLD_MILLIONTHS * {STEPS}LL * {upper}_SMOOTHED_RESULTS + 999999) / 1000000))
+
+/* and how many results after a detection are not looked at. */
+#define {upper}_RESULT_MS ({front_end.hop_ms} * {upper}_HOPS_A_RESULT)
+#define {upper}_RESTING_RESULTS ({upper}_REFRACTORY_MS > 0 ? ({upper}_REFRACTORY_MS - 1) / {upper}_RESULT_MS : 0)
+
 #endif
 """
+
+
+def _millionths(decisions: DecisionSettings) -> int:
+    """The threshold in C: the millionths nearest to it that give the same `threshold_sum`."""
+    exact = 1e6 * decisions.threshold
+    nearest = sorted((math.floor(exact), math.floor(exact) + 1), key=lambda count: abs(count - exact))
+    most = (STEPS - 1) * decisions.smoothed_results
+    sums = {count: min(-(-count * decisions.full_score // 1_000_000), most) for count in nearest}
+    return next(count for count in nearest if sums[count] == decisions.threshold_sum)

@@ -153,20 +153,18 @@ def _choose(
     bundle: Listening, keyword: Sequence[Heard], negative: Sequence[Heard], target: float
 ) -> tuple[DecisionSettings, Rates]:
     """The smoothing and threshold with the fewest errors on keywords, missed and stray, among those that keep the
-    target, from there on upwards. Of equal thresholds the middle one, which has the most room on both sides; of equal
-    smoothings the shortest, which answers first."""
-    best: tuple[DecisionSettings, Rates] | None = None
+    target, from there on upwards; where none keeps it, that which lets the least through. Of equal thresholds the
+    middle one, which has the most room on both sides; of equal smoothings the shortest, which answers first."""
+    found: list[tuple[DecisionSettings, Rates]] = []
     for smoothed in SMOOTHED_RESULTS:
         tried = replace(bundle.decisions, smoothed_results=smoothed)
         curve = _curve(bundle, keyword, negative, tried)
-        keeping = list(takewhile(lambda rates: rates.false_accepts_per_hour <= target, curve))
-        least = min(map(_errors, keeping))  # there is one: nothing reaches a probability of 1
+        keeping = list(takewhile(lambda rates: rates.false_accepts_per_hour <= target, curve)) or curve[:1]
+        least = min(map(_errors, keeping))
         equal = [rates for rates in keeping if _errors(rates) == least]
-        if best is None or least < _errors(best[1]):
-            middle = equal[len(equal) // 2]
-            best = replace(tried, threshold=middle.threshold), middle
-    assert best is not None
-    return best
+        middle = equal[len(equal) // 2]
+        found.append((replace(tried, threshold=middle.threshold), middle))
+    return min(found, key=lambda one: (max(0.0, one[1].false_accepts_per_hour - target), _errors(one[1])))
 
 
 def _errors(rates: Rates) -> int:
@@ -176,11 +174,12 @@ def _errors(rates: Rates) -> int:
 def _curve(
     bundle: Listening, keyword: Sequence[Heard], negative: Sequence[Heard], decisions: DecisionSettings
 ) -> list[Rates]:
-    """Rates from threshold 1 downwards."""
+    """Rates from the highest threshold downwards."""
     at = Smoothed(keyword, negative, keyword_indices(bundle.labels), decisions.smoothed_results)
     return [at.rates(replace(decisions, threshold=value), bundle.front_end.hop_ms) for value in _thresholds()]
 
 
 def _thresholds() -> list[float]:
-    """From 1 to 0.05, closer together above 0.9, where networks that are sure of themselves give most scores."""
-    return [1 - step / 1024 for step in range(0, 103, 2)] + [step / 100 for step in range(89, 4, -1)]
+    """From what an output can reach to 0.05, closer together above 0.9, where networks that are sure of themselves give
+    most scores."""
+    return [1 - step / 1024 for step in range(4, 103, 2)] + [step / 100 for step in range(89, 4, -1)]
