@@ -155,6 +155,26 @@ def test_streams_do_not_share_state() -> None:
     assert alone == together
 
 
+def test_sound_that_lies_apart_is_heard_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel of several: C reads a copy, which has to be there until it has."""
+    stream, front_end = small_stream(DecisionSettings(threshold=0.3))
+    channels = np.random.default_rng(2).normal(0, 3000, (40_000, 2)).astype(np.int16)
+    channel, alone = channels[:, 1], channels[:, 1].copy()
+    period = front_end.hop_samples * DecisionSettings().hops_a_result
+    scores = stream.scores(channel, front_end.clip_samples, period)
+    np.testing.assert_array_equal(scores, stream.scores(alone, front_end.clip_samples, period))
+    assert stream.decide(scores[::2]) == stream.decide(scores[::2].copy())
+    listener, read = stream.listen(lambda event: None), []
+
+    def reads_late(state: ctypes.c_void_p, samples: ctypes.c_void_p, count: ctypes.c_size_t) -> None:
+        others = [np.full(count.value, 7, np.int16) for _ in range(4)]  # in memory that is free
+        read.append(np.frombuffer(ctypes.string_at(samples, others[0].nbytes), np.int16))
+
+    monkeypatch.setattr(listener, "_push", reads_late)
+    listener.push(channel[:5_000])
+    np.testing.assert_array_equal(read[0], alone[:5_000])
+
+
 def test_what_cannot_be_streamed_is_refused() -> None:
     front_end = FrontEnd(clip_ms=170, mel_bands=20, coefficients=6)
     firmware = generate(small_conv_model(), "bell")

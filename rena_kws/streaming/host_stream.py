@@ -61,8 +61,7 @@ class HostStream:
     def decide(self, scores: NDArray[np.int8]) -> list[Detection]:
         """The C's decisions on a stream of scores, (results, classes)."""
         found = np.zeros((len(scores) + 1, 3), np.int32)
-        given = np.ascontiguousarray(scores)
-        count = self._library.host_decide(_pointer(given), ctypes.c_size_t(len(given)), _pointer(found))
+        count = self._library.host_decide(_pointer(scores), ctypes.c_size_t(len(scores)), _pointer(found))
         return [Detection(*map(int, row)) for row in found[:count]]
 
     def listen(self, on_event: Callable[[Event], None]) -> Listener:
@@ -90,7 +89,7 @@ class Listener:
         library[f"{name}_stream_init"](self.state, self.arena, self._report, None)
 
     def push(self, samples: Sound) -> None:
-        self._push(self.state, _pointer(np.ascontiguousarray(samples)), ctypes.c_size_t(len(samples)))
+        self._push(self.state, _pointer(samples), ctypes.c_size_t(len(samples)))
 
 
 def _aligned(memory: Any) -> ctypes.c_void_p:
@@ -99,4 +98,5 @@ def _aligned(memory: Any) -> ctypes.c_void_p:
 
 
 def _pointer(array: NDArray[Any]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
+    """To the array's numbers one after the other, which live as long as the pointer: to a copy where they lie apart."""
+    return np.ascontiguousarray(array).ctypes.data_as(ctypes.c_void_p)
