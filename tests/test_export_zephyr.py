@@ -46,9 +46,13 @@ def test_the_application_hears_what_the_c_bundle_does(module: Path, c_bundle: Pa
     sound.write_bytes(beeps.said().astype("<i2").tobytes())
     flags = "-DCMAKE_C_FLAGS=-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
     listen = build(module / "samples" / "listen", tmp_path / "build", tool("cmake"), flags)
-    *printed, last = bundles.run([listen], tmp_path, {"SOUND": str(sound)}).splitlines()
-    assert printed == [line_of(event) for event in bundles.heard(c_bundle, beeps.said())]
-    assert last.startswith("the microphone stopped: error"), "the sound is over"
+    events = [line_of(event) for event in bundles.heard(c_bundle, beeps.said())]
+    *printed, lost, last = bundles.run([listen], tmp_path, {"SOUND": str(sound)}).splitlines()
+    assert printed == events
+    assert lost.startswith("sound is lost: error") and last.startswith("the microphone stopped: error")
+    stopped = bundles.run([listen], tmp_path, {"SOUND": str(sound), "STOPS_AFTER": "30"}).splitlines()
+    assert [line for line in stopped if line != lost] == [*events, last]
+    assert 0 < stopped.index(lost) < len(events), "and what comes then is heard"
 
 
 def line_of(event: bundles.Event) -> str:

@@ -1,5 +1,6 @@
 /* A board on this computer: blocks of the sound in the file $SOUND from the microphone, the console on standard input and
- * output. A block that the application keeps is missed: a slab is as small as it says. */
+ * output. A block that the application keeps is missed: a slab is as small as it says. The driver stops once, after
+ * $STOPS_AFTER blocks, as one does that finds no free block, and for good where the sound is over. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ const struct device device_of_chosen_zephyr_console = {"console"};
 static FILE *sound;
 static struct pcm_stream_cfg stream;
 static bool started;
+static int blocks_read;
 
 bool device_is_ready(const struct device *device)
 {
@@ -61,8 +63,8 @@ int dmic_configure(const struct device *device, struct dmic_cfg *config)
 int dmic_trigger(const struct device *device, enum dmic_trigger command)
 {
     (void)device;
-    started = command == DMIC_TRIGGER_START;
-    return 0;
+    started = command == DMIC_TRIGGER_START && !feof(sound);
+    return command == DMIC_TRIGGER_START && !started ? -EIO : 0;
 }
 
 int dmic_read(const struct device *device, uint8_t number, void **block, size_t *size, int32_t timeout_ms)
@@ -71,6 +73,11 @@ int dmic_read(const struct device *device, uint8_t number, void **block, size_t 
     (void)timeout_ms;
     if (!started || number != 0) {
         return -EIO;
+    }
+    const char *const stops_after = getenv("STOPS_AFTER");
+    if (blocks_read++ == (stops_after != NULL ? atoi(stops_after) : -1)) {
+        started = false;
+        return -EAGAIN;
     }
     *block = allocate(stream.mem_slab);
     if (*block == NULL) {

@@ -79,6 +79,10 @@ int main(void)
         if (status >= 0) {
             kws_stream_push(&stream, block, bytes / sizeof(int16_t));
             k_mem_slab_free(&blocks, block);
+        } else {
+            /* A driver that finds no free block stops: the network takes longer than its sound does to come. */
+            printk("sound is lost: error %d; the microphone starts anew\n", status);
+            status = dmic_trigger(microphone, DMIC_TRIGGER_START);
         }
     }
     printk("the microphone stopped: error %d\n", status);
