@@ -98,6 +98,7 @@ MISTAKES = {
     "no such image": (["profile", "nothing.elf"], "cannot read the image nothing.elf: No such file"),
     "bundle on a chip": (["listen", "a.wav", "--model", "bundle", "--device", "cortex-m4"], "heard on this computer"),
     "list of nothing": (["bench", "float.tflite", "--device", ","], "a list of words separated by commas, got ','"),
+    "last of two devices": (["bench", "float.tflite", "--device", "cortex-m4,cortex-n4"], "did you mean 'cortex-m4'"),
     "port that there is not": (["board", "float.tflite", "--tcp", "99999"], "a whole number from 0 to 65535"),
     "negative port": (["board", "float.tflite", "--tcp", "-1"], "a whole number from 0 to 65535, got '-1'"),
     "negative seed": (["search", "--seed", "-1"], "a whole number from 0 to 4294967295, got '-1'"),

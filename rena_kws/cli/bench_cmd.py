@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.kernels:
         _run_kernels(arguments.json)
         return
+    runs_firmware = {device: catalogue.get(device).kind == "cortex_m" for device in arguments.device}
     results: list[tuple[Path, str, Measurement]] = []
     agreement: dict[Path, Mapping[str, Difference]] = {}
     macs: dict[Path, int] = {}
@@ -63,8 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
         inputs = random_inputs(model)
         for device in arguments.device:
             status(f"profiling {path.name} on {device}")
-            firmware = catalogue.get(device).kind == "cortex_m"
-            measurement = profile(model, device, inputs, arguments.optimize if firmware else None)
+            measurement = profile(model, device, inputs, arguments.optimize if runs_firmware[device] else None)
             results.append((path, device, measurement))
             twin = _onnx_beside(path) if device == "cpu" else None
             if twin:
