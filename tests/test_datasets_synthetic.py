@@ -171,7 +171,7 @@ def test_a_synthesiser_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
     (tmp_path / "flite").write_text("#!/bin/sh\nexit 0\n")
     (tmp_path / "flite").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UnavailableError, match="flite made no sound of 'hello' by slt: not a sound file"):
+    with pytest.raises(UnavailableError, match="flite made no sound of 'hello' by slt: no such file"):
         list(flite.speak([Utterance("hello", "slt", "en", 50, 170)], 1))
 
 
