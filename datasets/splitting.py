@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable, Sequence
 
 from rena_kws.errors import DatasetError
@@ -16,7 +15,9 @@ def by_hash(names: Iterable[str], seed: int = 0) -> dict[str, str]:
 
     The order is that of the names' SHA-1, so it has nothing to do with their meaning and is the same everywhere.
     """
-    ranked = sorted(set(names), key=lambda name: hashlib.sha1(os.fsencode(f"{seed}:{name}")).digest())
+    ranked = sorted(
+        set(names), key=lambda name: hashlib.sha1(f"{seed}:{name}".encode(errors="surrogateescape")).digest()
+    )
     held = max(1, round(HELD_OUT * len(ranked)))
     test = ranked[: held if len(ranked) > 1 else 0]
     validation = ranked[len(test) : 2 * held if len(ranked) > 2 else len(test)]
