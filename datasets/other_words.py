@@ -55,14 +55,16 @@ def other_words(language: str, keywords: Sequence[str]) -> tuple[str, ...]:
     if language == "en":
         return tuple(word for word, sounds in pairs if sounds not in taken)
     found = [word for word, sounds in pairs if not any(nearly_holds(sounds, keyword) for keyword in taken)]
+    if len(found) >= LEAST_WORDS:
+        return tuple(found)
     crossed, rng = CrossedWords(language, keywords, words), np.random.default_rng(1)
     with suppress(DatasetError):  # too little is left to cross
         for _ in range(100 * LEAST_WORDS):
-            if len(found) >= LEAST_WORDS:
-                break
             word = crossed.draw(rng)
             if word not in found and not any(nearly_holds(read(word), keyword) for keyword in taken):
                 found.append(word)
+            if len(found) == LEAST_WORDS:
+                break
     return tuple(found)
 
 

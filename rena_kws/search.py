@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rena_kws import registry
@@ -34,7 +35,7 @@ from rena_kws.halving import Halving
 from rena_kws.pipeline import Outcome, Task, evaluate, measure_untrained
 from rena_kws.profilers.base import profiler_for
 from rena_kws.reward.limit_filter import LimitFilter
-from rena_kws.reward.time_filter import TimeFilter
+from rena_kws.reward.time_filter import LONGEST_TRIAL_S, TimeFilter
 from rena_kws.run_clock import RunClock
 from rena_kws.run_folder import RunFolder
 from rena_kws.search_settings import SearchSettings
@@ -45,7 +46,7 @@ from rena_kws.store import Trial
 from rena_kws.train.settings import TrainSettings
 from rena_kws.workers import WorkerPool
 
-HUNG_S = 1800.0
+HUNG_S = 2 * LONGEST_TRIAL_S
 """What no worker needs for a candidate, a finalist's training aside."""
 FINAL_ATTEMPTS = 3
 """How many groups of finalists are trained, where training brings all of one over a limit."""
@@ -260,7 +261,8 @@ class _Search:
     def _finish(self) -> SearchResult:
         self.watch(Progress("training finalists", self.clock.elapsed_s, None, len(self.trials)))
         groups = finalists(self.trials, self._finalists)[:FINAL_ATTEMPTS]
-        winner, chosen = train_finalists(groups, self._finalist_task, self.pool, self._trained)
+        task_of = partial(self._final_task, rounds=self._final_rounds)
+        winner, chosen = train_finalists(groups, task_of, self.pool, self._trained)
         outcome = chosen
         if self.settings.refit:
             self.watch(Progress("training the winner on validation too", self.clock.elapsed_s, None, len(self.trials)))
@@ -269,9 +271,6 @@ class _Search:
         self.watch(Progress("done", self.clock.elapsed_s, None, len(self.trials)))
         network = winner.proposal.architecture
         return SearchResult(network, outcome, test_accuracy, self.labels, self.trials, outcome is not chosen)
-
-    def _finalist_task(self, trial: Trial) -> Task:
-        return self._final_task(trial, self._final_rounds)
 
     def _final_task(self, trial: Trial, rounds: int) -> Task:
         """For the first of `rounds` trainings in the time that is left."""

@@ -47,11 +47,12 @@ def write_bundle(folder: Path, files: Mapping[str, str | bytes]) -> None:
     stays. Raises `RunFolderError` where it has the name of a file that would be written, and for any other folder that
     holds something.
     """
+    content = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
     try:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            _write_new(folder, {name: _as_bytes(content) for name, content in files.items()})
+            _write_new(folder, content)
         else:
-            _replace(folder, {name: _as_bytes(content) for name, content in files.items()})
+            _replace(folder, content)
     except OSError as error:
         raise RunFolderError(f"cannot write {folder}: {error.strerror}") from error
 
@@ -71,11 +72,9 @@ def _write_new(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
-        earlier = set((folder / FILES).read_text(encoding="utf-8").split("\n")) if folder.is_dir() else set()
-    except FileNotFoundError:
-        earlier = set()
-    if not earlier:
-        raise RunFolderError(f"{folder} is no earlier bundle and not empty; name another folder with --out")
+        earlier = set((folder / FILES).read_text(encoding="utf-8").split("\n"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunFolderError(f"{folder} is no earlier bundle and not empty; name another folder with --out") from None
     if foreign := [name for name in files if name not in earlier and (folder / name).exists()]:
         raise RunFolderError(f"{folder / foreign[0]} is not the bundle's; move it, or name another folder with --out")
     # The list names more than there is rather than less: whenever this is killed, it can be done again.
@@ -95,10 +94,6 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _list_of(names: Iterable[str]) -> bytes:
     return "\n".join(sorted(names)).encode()
-
-
-def _as_bytes(content: str | bytes) -> bytes:
-    return content.encode() if isinstance(content, str) else content
 
 
 def merged(*parts: Mapping[str, str]) -> dict[str, str]:
