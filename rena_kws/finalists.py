@@ -14,6 +14,8 @@ from rena_kws.store import Trial
 from rena_kws.train.settings import FOR_LONG_TRAINING
 
 LEAST_TRAINING_S = 10.0
+REFIT_ROUNDS = 2
+"""It is what is shipped; the training before only tells which network that is."""
 
 
 def ranked(trials: Iterable[Trial]) -> list[Trial]:
@@ -37,8 +39,9 @@ def finalists(trials: Iterable[Trial], count: int) -> list[list[Trial]]:
 
 
 def rounds(finalists: int, workers: int, refit: bool) -> int:
-    """How many long trainings come one after the other: `workers` finalists at a time, and the winner once more."""
-    return math.ceil(finalists / workers) + refit
+    """Into how many equal parts the time for long trainings is cut: `workers` finalists at a time take one, and the
+    winner once more takes `REFIT_ROUNDS`."""
+    return math.ceil(finalists / workers) + refit * REFIT_ROUNDS
 
 
 def final_s(trial: Trial, times: float) -> float:

@@ -47,7 +47,7 @@ class SearchSettings:
     halving: bool = True
     refit: bool = False
     trial_clips: int = 20_000
-    final_clips: int = 250_000
+    final_clips: int = 500_000
 
     def __post_init__(self) -> None:
         if self.streaming and self.front_end.loudness != "none":

@@ -145,10 +145,10 @@ def test_finalists_are_left_the_time_that_they_need() -> None:
     trials = [trial(0, 8, 0.9, 10.0), trial(1, 16, 0.95, 20.0), trial(2, 8, 0.8, 1.0), trial(3, 24, 0.7, 99.0)]
     assert [each.number for each in ranked(trials)] == [1, 0, 3]
     assert [[final_s(each, 12.5) for each in group] for group in finalists(trials, 2)] == [[256.0, 131.0], [1243.5]]
-    assert [rounds(2, 1, False), rounds(2, 1, True), rounds(2, 2, False), rounds(2, 2, True)] == [2, 3, 1, 2]
+    assert [rounds(2, 1, False), rounds(2, 1, True), rounds(2, 2, False), rounds(2, 2, True)] == [2, 4, 1, 3]
     clock = RunClock(MemoryStore(), minutes=20)
     assert clock.explore_until_s(256.0) == 944.0
-    assert clock.explore_until_s(float("inf")) == clock.explore_until_s(700.0) == 720.0
+    assert clock.explore_until_s(float("inf")) == clock.explore_until_s(700.0) == 600.0
     assert RunClock(MemoryStore(), None).explore_until_s(256.0) == float("inf")
 
 

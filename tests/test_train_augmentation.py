@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rena_kws.train.augmentation import Statistics, augment, mix
 from rena_kws.train.settings import Augmentation
 
-OFF = Augmentation(0, 0.0, 0, 0, 0, 0, 0.0, 0.0, 0.0)
+OFF = Augmentation(0, 0.0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0)
 Array = NDArray[np.float32]
 
 
@@ -85,6 +85,35 @@ def test_noise_and_channel_have_the_strength_of_the_data() -> None:
     channel = varied(x, replace(OFF, channel=0.5)) - x
     np.testing.assert_allclose(channel, channel[:, :1].repeat(x.shape[1], axis=1), atol=1e-4)
     np.testing.assert_allclose(channel[:, 0].std(axis=0), 0.5 * deviation, rtol=0.2)
+
+
+def test_style_keeps_the_shape_of_each_coefficient_and_blends_its_mean_and_deviation_with_anothers() -> None:
+    rng = np.random.default_rng(5)
+    x = clips(60) * rng.uniform(0.5, 2, (60, 1, 10, 1)).astype(np.float32)
+    result = varied(x, replace(OFF, style=0.5))
+
+    def standard(clips: Array) -> Array:
+        return (clips - clips.mean(axis=1, keepdims=True)) / clips.std(axis=1, keepdims=True)
+
+    np.testing.assert_allclose(standard(result), standard(x), atol=0.02)
+    changed = np.flatnonzero(np.abs(result - x).max(axis=(1, 2, 3)) > 1e-3)
+    assert 15 < len(changed) < 45
+    mean, deviation = x.mean(axis=1)[..., 0], x.std(axis=1)[..., 0]
+    for clip in changed:  # There is one other clip, and one share, that explain all means and deviations
+        toward = np.stack([mean - mean[clip], deviation - deviation[clip]], axis=1).reshape(60, -1)
+        found = np.r_[result[clip].mean(axis=0)[:, 0] - mean[clip], result[clip].std(axis=0)[:, 0] - deviation[clip]]
+        share = (toward @ found) / np.maximum((toward**2).sum(axis=1), 1e-9)
+        best = np.abs(share[:, None] * toward - found).max(axis=1).argmin()
+        np.testing.assert_allclose(share[best] * toward[best], found, atol=0.02)
+        assert 0 < share[best] < 1
+
+
+def test_style_leaves_a_clip_without_variation_finite() -> None:
+    x = clips()
+    x[::2] = -2.3  # Digital silence: every frame the same
+    result = varied(x, replace(OFF, style=1.0))
+    assert np.isfinite(result).all() and result.dtype == np.float32
+    assert np.abs(result[::2] - result[::2, :1]).max() < 1e-2  # and it stays without
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0])

@@ -31,7 +31,7 @@ class Statistics:
 
 def augment(x: Array, statistics: Statistics, settings: Augmentation, rng: np.random.Generator) -> Array:
     """A varied copy of `x`, shape (clips, frames, coefficients, channels)."""
-    x = _warp_time(x, settings, rng)
+    x = _warp_time(_restyle(x, settings.style, statistics, rng), settings, rng)
     clips, _, coefficients, channels = x.shape
     if settings.channel:
         # A microphone or room multiplies the spectrum, which adds a constant to logarithms and their cosine transform.
@@ -55,6 +55,19 @@ def mix(x: Array, y: Array, alpha: float, rng: np.random.Generator) -> tuple[Arr
     other = rng.permutation(len(x))
     wide = share[:, None, None, None]
     return wide * x + (1 - wide) * x[other], share[:, None] * y + (1 - share[:, None]) * y[other]
+
+
+def _restyle(x: Array, part: float, statistics: Statistics, rng: np.random.Generator) -> Array:
+    """MixStyle (arXiv 2104.02008) on the input: a `part` of the clips take on, by a random share each, the mean over time
+    and the deviation of every coefficient of another clip. They tell the microphone and the voice more than the word."""
+    if not part:
+        return x
+    mean, deviation = x.mean(axis=1, keepdims=True), x.std(axis=1, keepdims=True) + statistics.deviation / 1000
+    other = rng.permutation(len(x))
+    share = rng.random((len(x), 1, 1, 1), np.float32) * (rng.random((len(x), 1, 1, 1)) < part)
+    scale = 1 + share * (deviation[other] / deviation - 1)
+    restyled: Array = (x - mean) * scale + mean + share * (mean[other] - mean)
+    return restyled
 
 
 def _warp_time(x: Array, settings: Augmentation, rng: np.random.Generator) -> Array:
