@@ -58,8 +58,9 @@ def mix(x: Array, y: Array, alpha: float, rng: np.random.Generator) -> tuple[Arr
 
 
 def _restyle(x: Array, part: float, statistics: Statistics, rng: np.random.Generator) -> Array:
-    """MixStyle (arXiv 2104.02008) on the input: a `part` of the clips take on, by a random share each, the mean over time
-    and the deviation of every coefficient of another clip. They tell the microphone and the voice more than the word."""
+    """MixStyle (arXiv 2104.02008) on the input: a `part` of the clips take on, by a random share each, the mean over
+    time and the deviation of every coefficient of another clip, which tell of microphone and voice more than of words.
+    """
     if not part:
         return x
     mean, deviation = x.mean(axis=1, keepdims=True), x.std(axis=1, keepdims=True) + statistics.deviation / 1000

@@ -10,9 +10,9 @@ class Augmentation:
     """How a batch of features is varied, anew in every epoch. Zero switches an item off.
 
     Lengths are frames and coefficients (or mel bands); `noise` and `channel` are in standard deviations of the
-    coefficient over the training set. `style` is the part of the clips that MixStyle (arXiv 2104.02008) changes. `mixup`
-    is the α of the Beta distribution of mixup (arXiv 1710.09412), the masks are SpecAugment's (arXiv 1904.08779).
-    `channel` and the masks were chosen on synthetic voices: trained on four of them, tested on others.
+    coefficient over the training set. `style` is the part of the clips that MixStyle (arXiv 2104.02008) changes,
+    `mixup` the α of the Beta distribution of mixup (arXiv 1710.09412), and the masks are SpecAugment's (arXiv
+    1904.08779). `channel` and the masks were chosen on synthetic voices: trained on four of them, tested on others.
     """
 
     time_shift_frames: int = 5
