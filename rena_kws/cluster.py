@@ -35,7 +35,10 @@ class ClusterExecutor(Executor):
         except ImportError:
             raise UnavailableError("--cluster needs Dask: pip install 'rena-kws[cluster]'") from None
         try:
-            dask.comm.resolve_address(address)  # of one that is none, Dask leaves a client behind that nobody can close
+            # Of an address of no use Dask leaves a client behind that nobody can close.
+            dask.comm.resolve_address(address)
+            if address.startswith("tls:") and not dask.Security().get_connection_args("client").get("ssl_context"):
+                raise ValueError("Dask is not set up for TLS (distributed.comm.tls in its configuration)")
             self._client: Any = dask.Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
             raise UnavailableError(f"no Dask scheduler answers at {address}: {error}") from None
