@@ -8,8 +8,8 @@ from rena_kws.store import Store
 
 FINAL_SHARE = 0.5
 """The part of the time that is kept for training the finalists, at most: less where they need less. Shown twice the
-clips, a network tells the digits of an unheard speaker better by one to two points in a hundred (125,000 to 400,000
-clips, Free Spoken Digits); networks of one latency differ by less."""
+clips, a network tells the digits of an unheard speaker better by one to two points and a half in a hundred (125,000 to
+400,000 clips, Free Spoken Digits)."""
 
 
 class RunClock:

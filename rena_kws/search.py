@@ -273,7 +273,7 @@ class _Search:
         return SearchResult(network, outcome, test_accuracy, self.labels, self.trials, outcome is not chosen)
 
     def _final_task(self, trial: Trial, rounds: int) -> Task:
-        """For the first of `rounds` trainings in the time that is left."""
+        """For a training that takes the first of `rounds` equal parts of the time that is left."""
         remaining_s = self.clock.remaining_s
         share_s = None if remaining_s is None else remaining_s / rounds
         return final_task(self.task, trial, self.settings.final_clips, share_s)

@@ -30,7 +30,8 @@ class Augmentation:
 FOR_LONG_TRAINING = Augmentation(time_masks=2, time_mask_frames=8, channel=0.6, style=0.5)
 """For networks that are shown several hundred thousand clips; in a short training they learn less. Trained so on
 synthetic voices they tell recorded digits better by about two points in a hundred for the masks, and by one for
-`channel` and `style` (Free Spoken Digits, all speakers in view; twelve networks each).
+`channel` and `style` (Free Spoken Digits, all speakers in view; twelve networks each). Trained on recordings too, they
+gain nothing by these two, and may lose half a point.
 """
 
 
