@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,10 @@ class Dataset(ABC):
     @abstractmethod
     def split(self, split: str) -> Iterator[Clip]:
         """The clips of a split, one after the other. Raises `DatasetError` where none is usable."""
+
+    def parts(self, split: str) -> Sequence[Dataset]:
+        """What a split is put together from: of each its clips, of the same labels, can be kept apart."""
+        return (self,)
 
     @property
     def skipped(self) -> Mapping[str, str]:

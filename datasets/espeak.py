@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rena_kws.datasets import audio, espeak_worker
-from rena_kws.datasets.utterance import Utterance, in_order
+from rena_kws.datasets import audio, espeak_worker, speech_process
+from rena_kws.datasets.utterance import Utterance
 from rena_kws.errors import DatasetError, UnavailableError
 
 ENGLISH = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
@@ -30,8 +26,8 @@ _NOT_HUMAN = (
 FloatArray = NDArray[np.float32]
 
 
-def voices() -> dict[str, str]:
-    """Every voice variant that sounds like a person → the person.
+def voices(language: str) -> dict[str, str]:
+    """Every voice variant that sounds like a person → the person: they speak all languages.
 
     Variants whose names differ in a final digit (steph, steph2) are takes of one voice, so they count as one person;
     f1 … and m1 … are not.
@@ -67,10 +63,7 @@ def version() -> str:
 
 def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]:
     """The sound of each utterance in order, float32 (samples,) at 16 kHz; `workers` processes at a time."""
-    batches = [utterances[start : start + BATCH] for start in range(0, len(utterances), BATCH)]
-    with closing(in_order(_speak_batch, batches, workers)) as spoken:
-        for sounds in spoken:
-            yield from sounds
+    return speech_process.in_batches(_speak_batch, utterances, BATCH, workers)
 
 
 def phonemes(texts: Sequence[str], accent: str) -> list[tuple[str, ...]]:
@@ -80,22 +73,13 @@ def phonemes(texts: Sequence[str], accent: str) -> list[tuple[str, ...]]:
 
 
 def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:
-    about, sound = _work({"utterances": [[u.text, f"{u.accent}+{u.voice}", u.pitch, u.words_a_minute] for u in batch]})
-    samples = np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(32768)
-    ends = np.cumsum(about["samples"])
-    return [audio.resample(part, about["rate_hz"]) for part in np.split(samples, ends[:-1])]
+    answer = _work({"utterances": [[u.text, f"{u.accent}+{u.voice}", u.pitch, u.words_a_minute] for u in batch]})
+    return [audio.resample(sound, answer[0]["rate_hz"]) for sound in speech_process.sounds(answer)]
 
 
 def _work(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """The worker's answer: its line of JSON, and what follows. Raises `UnavailableError` with its reason."""
-    job = {"library": _loader().get_library_path(), "data": str(_data()), **job}
-    command = [sys.executable, "-I", espeak_worker.__file__]
-    done = subprocess.run(command, input=json.dumps(job).encode(), capture_output=True, check=False)
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {done.returncode}"]
-        raise UnavailableError(f"speech synthesis failed: {lines[-1]}")
-    header, _, rest = done.stdout.partition(b"\n")
-    return json.loads(header), rest
+    place = {"library": _loader().get_library_path(), "data": str(_data())}
+    return speech_process.work(espeak_worker.__file__, {**place, **job})
 
 
 def _data() -> Path:

@@ -37,7 +37,8 @@ class Features:
     """A split, ready to train on or to test with.
 
     `x` float32 (n, *front_end.shape); `y` int32 (n,), indices into `labels`; `speakers` n names. With k variants n is
-    (1 + k) times the number of clips: the clips as they are first, in order, then k blocks of changed copies.
+    (1 + k) times the number of clips: of each of the dataset's parts the clips as they are first, in order, then k
+    blocks of changed copies.
     """
 
     x: FloatArray
@@ -45,10 +46,13 @@ class Features:
     speakers: tuple[str, ...]
     labels: tuple[str, ...]
 
-    def and_also(self, more: Features) -> Features:
+    def and_also(self, *more: Features) -> Features:
         """These and then `more`, of the same labels."""
-        x, y = np.concatenate([self.x, more.x]), np.concatenate([self.y, more.y])
-        return Features(x, y, self.speakers + more.speakers, self.labels)
+        if not more:
+            return self
+        every = (self, *more)
+        x, y = np.concatenate([each.x for each in every]), np.concatenate([each.y for each in every])
+        return Features(x, y, tuple(name for each in every for name in each.speakers), self.labels)
 
 
 def load_features(
@@ -75,6 +79,13 @@ def load_features(
             f"at {frontend.sample_rate_hz} Hz"
         )
     folder = cache_dir or cache.root()
+    first, *more = (_load(part, frontend, split, folder, variants, seed, progress) for part in dataset.parts(split))
+    return first.and_also(*more)
+
+
+def _load(
+    dataset: Dataset, frontend: FrontEnd, split: str, folder: Path, variants: int, seed: int, progress: Progress | None
+) -> Features:
     copies = (variants, seed, Augmentation()) if variants else ()
     key = repr((_REVISION, dataset.fingerprint, dataset.labels, frontend.fingerprint, split, copies))
     path = folder / "features" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
@@ -110,8 +121,9 @@ def _compute(
                 progress(done, total)
         by_variant = list(zip(*(block.result() for block in blocks), strict=True))
     copies = 1 + variants
+    none = np.zeros((0, *frontend.shape), np.float32)
     return Features(
-        np.concatenate([part for parts in by_variant for part in parts]),
+        np.concatenate([none, *(part for parts in by_variant for part in parts)]),
         np.tile(np.array(y, np.int32), copies),
         tuple(speakers) * copies,
         dataset.labels,

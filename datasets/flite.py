@@ -24,22 +24,21 @@ VOICES = ("awb", "kal16", "rms", "slt")
 WORDS_A_MINUTE = 170
 """Taken as the tempo of a voice of its own."""
 _MOST_STRETCH = 1.25
-"""How much slower or faster a voice is played at the ends of the scale of pitch that is in use, 20 and 80."""
 
 FloatArray = NDArray[np.float32]
 
 
-def voices() -> dict[str, str]:
-    """Each voice is a person."""
+def voices(language: str) -> dict[str, str]:
+    """Each voice is a person. Raises `DatasetError` for another language than English."""
+    if language != "en":
+        raise DatasetError(f"flite speaks English ('en'), not {language!r}")
     listed = _run(["-lv"]).partition(":")[2].split()
     return {voice: f"flite-{voice}" for voice in VOICES if voice in listed}
 
 
 def accents(language: str) -> tuple[str, ...]:
-    """English alone."""
-    if language != "en":
-        raise DatasetError(f"flite speaks English ('en'), not {language!r}")
-    return ("en",)
+    """Each voice has its own."""
+    return (language,)
 
 
 def version() -> str:
@@ -58,7 +57,7 @@ def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]
 def _speak(what: tuple[Utterance, Path]) -> FloatArray:
     """An utterance, by way of a file."""
     utterance, file = what
-    larger = _MOST_STRETCH ** ((50 - utterance.pitch) / 30)
+    larger = utterance.larger(_MOST_STRETCH)
     stretch = WORDS_A_MINUTE / utterance.words_a_minute / larger
     options = ["--setf", f"duration_stretch={stretch:.3f}", "-t", utterance.text, "-o", str(file)]
     _run(["-voice", utterance.voice, *options])

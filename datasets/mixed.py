@@ -8,7 +8,7 @@ clips they come again and again, to be augmented otherwise each time: a hundred 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rena_kws.datasets.base import Clip, Dataset
 from rena_kws.errors import DatasetError
@@ -40,17 +40,21 @@ class MixedDataset(Dataset):
 
     def count(self, split: str) -> int:
         """Clips of labels that only the other dataset knows are counted too, though they are left out."""
-        if split != "train":
-            return self._main.count(split)
-        main, more = self._repetitions()
-        return main * self._main.count(split) + more * self._more.count(split)
+        return sum(part.count(split) for part in self.parts(split))
 
     def split(self, split: str) -> Iterator[Clip]:
-        main, more = self._repetitions() if split == "train" else (1, 0)
-        for _ in range(main):
-            yield from self._main.split(split)
-        for _ in range(more):
-            yield from (clip for clip in self._more.split(split) if clip.label in self._main.labels)
+        for part in self.parts(split):
+            yield from part.split(split)
+
+    def parts(self, split: str) -> Sequence[Dataset]:
+        """What one of both gives here it gives to others too: voices that take minutes to speak serve every mixture."""
+        if split != "train":
+            return (self._main,)
+        main, more = self._repetitions()
+        return (
+            self._main if main == 1 else _Repeated(self._main, self.labels, main),
+            _Repeated(self._more, self.labels, more),
+        )
 
     def _repetitions(self) -> tuple[int, int]:
         """How often the training clips of either come."""
@@ -65,6 +69,29 @@ class MixedDataset(Dataset):
     @property
     def notes(self) -> tuple[str, ...]:
         return (*self._main.notes, *self._more.notes)
+
+
+class _Repeated(Dataset):
+    """Those training clips of a dataset that have one of some labels, over and over."""
+
+    def __init__(self, dataset: Dataset, labels: tuple[str, ...], times: int) -> None:
+        self._dataset, self._labels, self._times = dataset, labels, times
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self._labels
+
+    @property
+    def fingerprint(self) -> str:
+        what = f"{self._dataset.fingerprint} {self._labels} {self._times}"
+        return hashlib.sha256(what.encode()).hexdigest()[:16]
+
+    def count(self, split: str) -> int:
+        return self._times * self._dataset.count(split)
+
+    def split(self, split: str) -> Iterator[Clip]:
+        for _ in range(self._times):
+            yield from (clip for clip in self._dataset.split(split) if clip.label in self._labels)
 
 
 class ValidationAsTraining(Dataset):

@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rena_kws.datasets import audio, espeak, flite, noise
+from rena_kws.datasets import audio, espeak, flite, noise, piper, silero
 from rena_kws.datasets.base import (
     CLIP_SAMPLES,
     KEYWORDS,
@@ -46,12 +46,14 @@ from rena_kws.errors import DatasetError
 OTHERS = 2
 """Training clips of `_unknown_` to one of a keyword: what is no keyword is more various than what is one."""
 
-MORE_VOICES: Mapping[str, Synthesiser] = {"flite": flite}
+MORE_VOICES: Mapping[str, Synthesiser] = {"flite": flite, "piper": piper, "silero": silero}
 """What may speak beside eSpeak NG."""
-MORE_SHARE = 0.3
-"""Of the clips that it can speak, where it has voices in a split."""
+_WEIGHT_OF_A_PERSON = 0.1
+_MOST_WEIGHT = 1.0
+"""How many clips a synthesiser beside eSpeak NG speaks to one of the latter's, by the people whose voices it has. They
+are made from recordings, and so more natural; but of few people it would be the same voice over and over."""
 
-_REVISION = 5  # Raise it where the same options start to give other sounds.
+_REVISION = 6  # Raise it where the same options start to give other sounds.
 
 FloatArray = NDArray[np.float32]
 
@@ -71,7 +73,7 @@ class SyntheticSpeech(Dataset):
         language: str = "en",
         clips_per_word: int | str = 220,
         closed: bool | str = False,
-        more_voices: str = "",
+        more_voices: str | Sequence[str] = (),
         accented: bool | str = False,
         seed: int | str = 0,
     ) -> None:
@@ -85,10 +87,12 @@ class SyntheticSpeech(Dataset):
         self._closed = as_flag(closed, "closed")
         if self._closed:
             check_labels(self._keywords, "option keywords")
-        if more_voices and more_voices not in MORE_VOICES:
-            raise DatasetError(f"option more_voices is one of {', '.join(MORE_VOICES)}, not {more_voices!r}")
+        more = as_names(more_voices, "more_voices") if more_voices else ()
+        for name in more:
+            if name not in MORE_VOICES:
+                raise DatasetError(f"option more_voices takes {', '.join(MORE_VOICES)}, not {name!r}")
         self._accented = as_flag(accented, "accented")
-        self._synthesisers: list[Synthesiser] = [espeak, *([MORE_VOICES[more_voices]] if more_voices else [])]
+        self._synthesisers: list[Synthesiser] = [espeak, *(MORE_VOICES[name] for name in more)]
         self._clips_per_word = as_count(clips_per_word, "clips_per_word", least=5)
         self._seed = as_count(seed, "seed")
 
@@ -135,6 +139,8 @@ class SyntheticSpeech(Dataset):
     def _plan(self, split: str, rng: np.random.Generator) -> list[_Spoken]:
         """Every spoken clip; each voice of a synthesiser in the split is used about equally often."""
         casts = [self._cast(synthesiser, split) for synthesiser in self._synthesisers]
+        weights = np.array([cast.weight for cast in casts])
+        shares = weights / weights.sum()
         say = self._training_texts() if split == "train" else self._scored_texts(split)
         plan = []
         for label in self.labels:
@@ -143,8 +149,8 @@ class SyntheticSpeech(Dataset):
             start = int(rng.integers(len(casts[0].voices)))
             for number in range(self._clips_of(label, split)):
                 text = say(label, rng)
-                more = len(casts) > 1 and bool(casts[1].voices) and not text.startswith("[[")
-                by = int(more and rng.random() < MORE_SHARE)
+                phonemes = text.startswith("[[")  # which eSpeak NG alone can speak
+                by = int(rng.choice(len(casts), p=shares)) if len(casts) > 1 and not phonemes else 0
                 voice, person = casts[by].voices[(start + number) % len(casts[by].voices)]
                 utterance = Utterance(
                     text,
@@ -157,10 +163,11 @@ class SyntheticSpeech(Dataset):
         return plan
 
     def _cast(self, synthesiser: Synthesiser, split: str) -> _Cast:
-        people = synthesiser.voices()
+        people = synthesiser.voices(self._language)
         where = by_hash(people.values(), self._seed)
         here = [(voice, person) for voice, person in people.items() if where[person] == split]
-        return _Cast(here, synthesiser.accents(self._language))
+        weight = 1.0 if synthesiser is espeak else min(_MOST_WEIGHT, _WEIGHT_OF_A_PERSON * len(set(people.values())))
+        return _Cast(here, synthesiser.accents(self._language), weight if here else 0.0)
 
     def _scored_texts(self, split: str) -> Callable[[str, np.random.Generator], str]:
         """Draws what is said under a label: the keyword, or one of the split's own other words."""
@@ -211,10 +218,11 @@ class _Spoken:
 
 @dataclass(frozen=True)
 class _Cast:
-    """A synthesiser's (voice, person) in a split."""
+    """A synthesiser's (voice, person) in a split, and how much it speaks beside the others."""
 
     voices: list[tuple[str, str]]
     accents: tuple[str, ...]
+    weight: float
 
 
 def _trim(sound: FloatArray) -> FloatArray:

@@ -25,12 +25,18 @@ class Utterance:
     pitch: int
     words_a_minute: int
 
+    def larger(self, most: float) -> float:
+        """How many times as long, and as deep, a voice is played that heeds no pitch, as if by somebody larger: `most`
+        at the lower end of the scale of pitch that is in use, 20, and its inverse at the upper, 80."""
+        larger: float = most ** ((50 - self.pitch) / 30)
+        return larger
+
 
 class Synthesiser(Protocol):
     """A module that speaks. Each function raises `UnavailableError` where the synthesiser is not installed."""
 
-    def voices(self) -> dict[str, str]:
-        """Voice → the person, who is in one split alone."""
+    def voices(self, language: str) -> dict[str, str]:
+        """Voice → the person, who is in one split alone. Raises `DatasetError` for a language that nobody speaks."""
 
     def accents(self, language: str) -> tuple[str, ...]:
         """What a voice can speak a language as. Raises `DatasetError` where there is nothing."""

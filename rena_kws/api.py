@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,12 +227,12 @@ def _features(
 ) -> Features:
     """The features of a split, or of "all" three, restricted to `speakers` where these are given."""
     from rena_kws.datasets.base import SPLITS, open_dataset
-    from rena_kws.datasets.features import Features, load_features
+    from rena_kws.datasets.features import load_features
     from rena_kws.datasets.splitting import check_known
 
     opened = open_dataset(dataset, options)
-    parts = (load_features(opened, front_end, name) for name in (SPLITS if split == "all" else (split,)))
-    found = reduce(Features.and_also, parts)
+    first, *more = (load_features(opened, front_end, name) for name in (SPLITS if split == "all" else (split,)))
+    found = first.and_also(*more)
     if speakers is None:
         return found
     check_known(speakers, set(found.speakers) - {""}, "speakers", f"the {split} split")

@@ -16,7 +16,7 @@ import numpy as np
 
 from rena_kws import cache
 from rena_kws.artifacts import ConvertedModel
-from rena_kws.errors import RenaError, UnavailableError
+from rena_kws.errors import DatasetError, RenaError, UnavailableError
 
 State = Literal["works", "lacking", "broken"]
 
@@ -168,19 +168,26 @@ def _speech(part: str) -> Finding:
 
     if importlib.util.find_spec("espeakng_loader") is None:
         return Finding(part, "lacking", "synthetic speech needs it", "pip install 'rena-kws[search]'")
-    known = voices()
+    known = voices("en")
     (sound,) = speak([Utterance("yes", next(iter(known)), ENGLISH[0], 50, 150)], workers=1)
     return Finding(part, "works", f"eSpeak NG: {len(known)} voices; said 'yes' in {len(sound) / 16:.0f} ms")
 
 
-def _more_speech(part: str) -> Finding:
-    from rena_kws.datasets import flite
+def _more_speech(name: str) -> Callable[[str], Finding]:
+    """The check of a synthesiser that may join in."""
 
-    try:
-        known = flite.voices()
-    except UnavailableError as error:
-        return Finding(part, "lacking", str(error))
-    return Finding(part, "works", f"{flite.version()}: {', '.join(known)}; for synthetic?more_voices=flite")
+    def check(part: str) -> Finding:
+        from rena_kws.datasets.synthetic_speech import MORE_VOICES
+
+        try:
+            people = len(set(MORE_VOICES[name].voices("en").values()))
+        except UnavailableError as error:
+            return Finding(part, "lacking", str(error))
+        except DatasetError as error:
+            return Finding(part, "works", str(error))
+        return Finding(part, "works", f"speakers of English: {people}; for synthetic?more_voices={name}")
+
+    return check
 
 
 def _serial(part: str) -> Finding:
@@ -221,6 +228,8 @@ _CHECKS: dict[str, Callable[[str], Finding]] = {
     "GPU": _gpu,
     "GPU for .onnx": _gpu_for_onnx,
     "speech": _speech,
-    "more speech": _more_speech,
+    "flite's voices": _more_speech("flite"),
+    "Piper's voices": _more_speech("piper"),
+    "Silero's voices": _more_speech("silero"),
     "boards on USB": _serial,
 }

