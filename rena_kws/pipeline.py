@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rena_kws.artifacts import BuiltModel, ConvertedModel, Evaluation, Measurement, Trained
-from rena_kws.datasets.base import open_dataset
+from rena_kws.datasets.base import Progress, open_dataset
 from rena_kws.datasets.features import Features, load_features
 from rena_kws.datasets.mixed import ValidationAsTraining
 from rena_kws.devices import catalogue
@@ -58,11 +58,11 @@ class Task:
     refit: bool = False
     """Whether to train on the validation split too."""
 
-    def features(self, split: str) -> Features:
+    def features(self, split: str, progress: Progress | None = None) -> Features:
         """The features of a split; the training split with its augmented variants."""
         variants = self.variants if split == "train" else 0
         dataset = open_dataset(self.dataset, dict(self.dataset_options))
-        found = load_features(dataset, self.front_end, split, self.cache_dir, variants, self.seed)
+        found = load_features(dataset, self.front_end, split, self.cache_dir, variants, self.seed, progress)
         if split == "train" and self.refit:
             more = ValidationAsTraining(dataset)
             found = found.and_also(load_features(more, self.front_end, split, self.cache_dir, variants, self.seed))

