@@ -47,5 +47,5 @@ def trained_digits(reference: Callable[..., Path], folder: Path) -> TrainedDigit
     training, validation = (load_features(dataset, UNSEEN_VOICES, split) for split in ("train", "validation"))
     keras.utils.set_random_seed(0)
     built = build(ARCHITECTURE)
-    train(built, training, validation, TrainSettings(epochs=12, batch_size=16, average_decay=0.9))
+    train(built, training, validation, TrainSettings(epochs=12, batch_size=16))
     return TrainedDigits(built, training, validation)

@@ -55,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     validation = load_features(SPEECH, MICRO_FRONTEND, "validation")
     keras.utils.set_random_seed(0)
     built = build(ARCHITECTURE)
-    train(built, training, validation, TrainSettings(epochs=16, batch_size=32, average_decay=0.95))
+    train(built, training, validation, TrainSettings(epochs=16, batch_size=32))
     model = Int8TfliteConverter().convert(built, training.x[::17])
     assert accuracy(model, validation)[0] > 0.85
     folder = tmp_path_factory.mktemp("trained")

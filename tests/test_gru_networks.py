@@ -122,7 +122,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuiltModel, Feature
     keras.utils.set_random_seed(0)
     layers = (Layer("conv2d", (0,), 3, 3, (2, 2), channels=8), Layer("gru", (1,), channels=16))
     built = build(Architecture(3, layers))
-    train(built, training, validation, TrainSettings(epochs=15, batch_size=20, average_decay=0.9))
+    train(built, training, validation, TrainSettings(epochs=15, batch_size=20))
     return built, training, validation
 
 

@@ -199,3 +199,25 @@ def test_time_that_is_up_ends_an_epoch_in_its_middle(monkeypatch: pytest.MonkeyP
     steps = spied_steps(monkeypatch)
     train(fresh(), TRAINING, VALIDATION, replace(SETTINGS, epochs=10_000, batch_size=2, max_seconds=1e-6))
     assert len(steps) == 1
+
+
+def test_the_averaged_weights_are_those_of_all_steps_the_last_tenth_for_six_tenths() -> None:
+    """Against the closed form of the average, whose weight of step s of n is (s + 1) … (s + 8) over that for all."""
+    built = fresh()
+    stepper = trainer._Stepper(built.keras_model, SETTINGS)
+    seen = []
+    for step in range(60):
+        chosen = slice(step % 15 * 16, step % 15 * 16 + 16)
+        stepper.step(TRAINING.x[chosen], np.eye(3, dtype=np.float32)[TRAINING.y[chosen]], step / 60)
+        seen.append(built.keras_model.get_weights())
+    share = np.array([math.prod(range(step + 1, step + 9)) for step in range(1, 61)], float)
+    begun = math.factorial(9) / math.prod(range(61, 70))  # of the weights before the first step
+    share *= (1 - begun) / share.sum()
+    with stepper.averaged():
+        averaged = built.keras_model.get_weights()
+    start = fresh().keras_model.get_weights()
+    for number, found in enumerate(averaged):
+        steps = np.stack([weights[number] for weights in seen])
+        wanted = begun * start[number] + np.tensordot(share, steps, 1)
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
+    assert 0.55 < share[-6:].sum() < 0.65

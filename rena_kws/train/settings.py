@@ -37,7 +37,7 @@ gain nothing by these two, and may lose half a point.
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a network is trained: AdamW, warm-up then a cosine to zero, an average of the weights.
+    """How a network is trained: AdamW, warm-up then a cosine to zero, an average of the last weights.
 
     Of `epochs` that are no whole number the last sees a random part of the clips.
 
@@ -53,7 +53,6 @@ class TrainSettings:
     warmup_fraction: float = 0.05
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
-    average_decay: float = 0.99
     augmentation: Augmentation = field(default_factory=Augmentation)
     reject_after: float = 0.25
     reject_below: float = 0.0
