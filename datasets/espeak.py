@@ -56,6 +56,11 @@ def accents(language: str) -> tuple[str, ...]:
     return tuple(sorted(filter(region.fullmatch, names)))
 
 
+def can_say(text: str) -> bool:
+    """Words, numbers and phonemes."""
+    return True
+
+
 def version() -> str:
     """Names the eSpeak NG at hand by its library's size: another one may speak otherwise."""
     return str(Path(_loader().get_library_path()).stat().st_size)

@@ -79,8 +79,17 @@ def load_features(
             f"at {frontend.sample_rate_hz} Hz"
         )
     folder = cache_dir or cache.root()
-    first, *more = (_load(part, frontend, split, folder, variants, seed, progress) for part in dataset.parts(split))
-    return first.and_also(*more)
+    found: list[Features] = []
+    before, total = 0, dataset.count(split)
+    for part in dataset.parts(split):
+        found.append(_load(part, frontend, split, folder, variants, seed, _of_the_whole(progress, before, total)))
+        before += part.count(split)
+    return found[0].and_also(*found[1:])
+
+
+def _of_the_whole(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """What is told of a part, told of the whole: `before` clips came before it."""
+    return progress and (lambda done, _: progress(before + done, total))
 
 
 def _load(

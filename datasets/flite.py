@@ -41,6 +41,11 @@ def accents(language: str) -> tuple[str, ...]:
     return (language,)
 
 
+def can_say(text: str) -> bool:
+    """All but eSpeak NG's phonemes."""
+    return not text.startswith("[[")
+
+
 def version() -> str:
     """What flite says of itself."""
     lines = _run(["--version"]).splitlines()

@@ -47,14 +47,14 @@ class MixedDataset(Dataset):
             yield from part.split(split)
 
     def parts(self, split: str) -> Sequence[Dataset]:
-        """What one of both gives here it gives to others too: voices that take minutes to speak serve every mixture."""
+        """Either as it is, if it may be: voices that take minutes to speak then serve alone and in every mixture."""
         if split != "train":
             return (self._main,)
-        main, more = self._repetitions()
-        return (
-            self._main if main == 1 else _Repeated(self._main, self.labels, main),
-            _Repeated(self._more, self.labels, more),
-        )
+        both = zip((self._main, self._more), self._repetitions(), strict=True)
+        return [
+            dataset if times == 1 and dataset.labels == self.labels else _Repeated(dataset, self.labels, times)
+            for dataset, times in both
+        ]
 
     def _repetitions(self) -> tuple[int, int]:
         """How often the training clips of either come."""

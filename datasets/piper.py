@@ -7,11 +7,13 @@ larger or smaller, after its tempo was set to make up for it.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,22 +27,23 @@ BATCH = 200
 WORDS_A_MINUTE = 170
 """Taken as the tempo of a voice of its own."""
 _MOST_STRETCH = 1.15
+_QUALITY = re.compile("-(x_low|low|medium|high)$")
 
 FloatArray = NDArray[np.float32]
 
 
 def voices(language: str) -> dict[str, str]:
-    """`FILE#NUMBER` of each speaker of each file of the language → the person. Raises `DatasetError` for a language
-    that there is no file of."""
+    """`FILE#NUMBER` of each speaker of each file of the language, whatever its region → the person: files that differ
+    in their quality are of the same people. Raises `DatasetError` for a language that there is no file of."""
     by_file = {path: _settings(path) for path in _files()}
-    spoken = {settings["language"]["family"] for settings in by_file.values()}
-    if language not in spoken:
+    spoken = {settings.language for settings in by_file.values()}
+    if (family := language.partition("-")[0]) not in spoken:
         raise DatasetError(f"Piper's voices here speak {', '.join(sorted(spoken))}, not {language!r}")
     return {
-        f"{path.stem}#{number}": f"piper-{path.stem}#{number}"
+        f"{path.stem}#{number}": f"piper-{_QUALITY.sub('', path.stem)}#{number}"
         for path, settings in by_file.items()
-        if settings["language"]["family"] == language
-        for number in range(settings["num_speakers"])
+        if settings.language == family
+        for number in range(settings.people)
     }
 
 
@@ -49,9 +52,15 @@ def accents(language: str) -> tuple[str, ...]:
     return (language,)
 
 
+def can_say(text: str) -> bool:
+    """All but eSpeak NG's phonemes."""
+    return not text.startswith("[[")
+
+
 def version() -> str:
-    """Of the files. Those of another version may speak otherwise."""
-    return voice_files.state(_files())
+    """Of the package, which has eSpeak NG's pronunciation in it, and of the files."""
+    files = [file for path in _files() for file in (path, _beside(path))]
+    return f"{importlib.metadata.version('piper-tts')} {voice_files.state(files)}"
 
 
 def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]:
@@ -60,7 +69,7 @@ def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]
 
 
 def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:
-    by_name = {path.stem: (path, _settings(path)["audio"]["sample_rate"]) for path in _files()}
+    by_name = {path.stem: (path, _settings(path).rate_hz) for path in _files()}
     said, rates_hz = [], []
     for utterance in batch:
         name, _, number = utterance.voice.rpartition("#")
@@ -75,7 +84,7 @@ def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:
 
 def _files() -> list[Path]:
     if importlib.util.find_spec("piper") is None:
-        raise UnavailableError("Piper's voices need its package: pip install piper-tts")
+        raise UnavailableError("Piper's voices need its package: pip install 'rena-kws[voices]'")
     files = [path for path in voice_files.found("*.onnx") if _beside(path).is_file()]
     if not files:
         where = voice_files.folder()
@@ -89,11 +98,20 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def _settings(path: Path) -> dict[str, Any]:
-    """What the file beside a voice says of it. Raises `UnavailableError` where it is not of Piper's kind."""
+@dataclass(frozen=True)
+class _Settings:
+    """What the file beside a voice says of it; `language` by eSpeak NG's name, whose phonemes it speaks."""
+
+    language: str
+    people: int
+    rate_hz: int
+
+
+def _settings(path: Path) -> _Settings:
+    """Raises `UnavailableError` where the file is not of Piper's kind."""
     try:
-        settings: dict[str, Any] = json.loads(_beside(path).read_text())
-        int(settings["audio"]["sample_rate"]), int(settings["num_speakers"]), str(settings["language"]["family"])
+        told = json.loads(_beside(path).read_text(encoding="utf-8"))
+        language = str(told["espeak"]["voice"]).partition("-")[0]
+        return _Settings(language, int(told["num_speakers"]), int(told["audio"]["sample_rate"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnavailableError(f"{_beside(path)} is no description of a voice of Piper's: {error!r:.80}") from error
-    return settings

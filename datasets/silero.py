@@ -2,8 +2,8 @@
 
 What tells people apart is what networks have to learn to pass over, so a synthesiser of many people is worth more than
 one that sounds better. The file is a TorchScript package (`voice_files` says where it lies) and needs PyTorch, in
-processes of its own (see silero_worker.py). It knows tempos by name and no pitch that sounds like a person's, so a
-voice is played slower or faster, as if by somebody larger or smaller.
+processes of its own (see silero_worker.py). Its voices heed no pitch in a way that sounds like a person, so one is
+played slower or faster, as if by somebody larger or smaller, after its tempo was set to make up for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,8 @@ from rena_kws.errors import DatasetError, UnavailableError
 
 BATCH = 200
 """Utterances a process: to start one takes as long as to speak fifty."""
-_TEMPOS = ((150, "slow"), (180, "medium"), (10_000, "fast"))
-"""Words a minute below which a tempo is taken. Beside `medium`, taken for 170, words last 1.26 and 0.87 times as long
-(measured: four words, four voices)."""
+WORDS_A_MINUTE = 170
+"""Taken as the tempo of a voice of its own."""
 _MOST_STRETCH = 1.15
 
 FloatArray = NDArray[np.float32]
@@ -43,9 +41,14 @@ def accents(language: str) -> tuple[str, ...]:
     return (language,)
 
 
+def can_say(text: str) -> bool:
+    """Words written out: it passes over digits, and over eSpeak NG's phonemes."""
+    return not any(letter.isdigit() or letter in "[]" for letter in text)
+
+
 def version() -> str:
     """Of the files. Those of another version may speak otherwise."""
-    return voice_files.state(_files())
+    return voice_files.state(_files("en"))
 
 
 def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]:
@@ -55,7 +58,7 @@ def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[FloatArray]
 
 def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:
     (language,) = {utterance.accent for utterance in batch}
-    said = [[utterance.voice, _ssml(utterance)] for utterance in batch]
+    said = [[utterance.voice, f"{utterance.text}.", _tempo_percent(utterance)] for utterance in batch]
     answer = speech_process.work(silero_worker.__file__, {"model": str(_file(language)), "utterances": said})
     rate_hz = answer[0]["rate_hz"]
     return [
@@ -64,21 +67,21 @@ def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:
     ]
 
 
-def _ssml(utterance: Utterance) -> str:
-    tempo = next(name for below, name in _TEMPOS if utterance.words_a_minute < below)
-    return f'<speak><prosody rate="{tempo}">{escape(utterance.text)}.</prosody></speak>'
+def _tempo_percent(utterance: Utterance) -> int:
+    """Of the voice's own, so that the sound has the tempo that is asked for after it was played slower or faster."""
+    return round(100 * utterance.words_a_minute / WORDS_A_MINUTE * utterance.larger(_MOST_STRETCH))
 
 
-def _files() -> list[Path]:
+def _files(language: str) -> list[Path]:
     if importlib.util.find_spec("torch") is None:
         raise UnavailableError("Silero's voices need PyTorch: pip install torch")
     if not (files := voice_files.found("v3_*.pt")):
-        raise UnavailableError(f"Silero's voices of English need its file v3_en.pt in {voice_files.folder()}")
+        raise UnavailableError(f"Silero's voices need its file v3_{language}.pt in {voice_files.folder()}")
     return files
 
 
 def _file(language: str) -> Path:
-    by_language = {path.stem.partition("_")[2]: path for path in _files()}
+    by_language = {path.stem.partition("_")[2]: path for path in _files(language)}
     if language not in by_language:
         raise DatasetError(f"Silero's files here speak {', '.join(by_language)}, not {language!r}")
     return by_language[language]

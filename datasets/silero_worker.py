@@ -1,7 +1,7 @@
 """Speaks with one of Silero's models. A program of its own (see speech_process.py): PyTorch and TensorFlow do not share
 a process well, and one thread a process is the quickest for words.
 
-    stdin   {"model": path, "utterances": [[speaker, SSML], …]}
+    stdin   {"model": path, "utterances": [[speaker, text, tempo in per cent of its own], …]}
     stdin   {"model": path}    answered by {"speakers": [name, …]}
 """
 
@@ -31,9 +31,12 @@ def main() -> None:
         print(json.dumps({"speakers": model.speakers}))
         return
     sounds = []
-    for speaker, text in job["utterances"]:
+    for speaker, text, tempo in job["utterances"]:
+        if strange := sorted(set(text.lower()) - set(model.symbols)):  # The model would leave them out and say the rest
+            sys.exit(f"Silero has no sound for {''.join(strange)!r} in {text!r}")
+        ssml = f'<speak><prosody rate="{tempo}%">{text}</prosody></speak>'
         try:
-            sound = model.apply_tts(ssml_text=text, speaker=speaker, sample_rate=RATE_HZ)
+            sound = model.apply_tts(ssml_text=ssml, speaker=speaker, sample_rate=RATE_HZ)
         except Exception as error:  # Whatever a packaged model raises for what it cannot say
             sys.exit(f"Silero's {speaker} cannot say {text!r}: {type(error).__name__} {error}")
         sounds.append((sound.numpy() * 32767).clip(-32768, 32767).astype("<i2"))

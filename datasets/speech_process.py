@@ -26,7 +26,9 @@ FloatArray = NDArray[np.float32]
 
 def work(program: str, job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """The program's line of JSON, and what follows. Raises `UnavailableError` with its reason."""
-    command = [sys.executable, "-I", program]
+    # The packages that this process sees, and no others: `-I` hides them, and without it this folder comes first.
+    start = f"import runpy, sys; sys.path[:] = {sys.path!r}; runpy.run_path({program!r}, run_name='__main__')"
+    command = [sys.executable, "-I", "-c", start]
     done = subprocess.run(command, input=json.dumps(job).encode(), capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {done.returncode}"]

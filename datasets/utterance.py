@@ -41,6 +41,9 @@ class Synthesiser(Protocol):
     def accents(self, language: str) -> tuple[str, ...]:
         """What a voice can speak a language as. Raises `DatasetError` where there is nothing."""
 
+    def can_say(self, text: str) -> bool:
+        """Whether it speaks the whole of a text; eSpeak NG does."""
+
     def version(self) -> str:
         """Another one may speak otherwise."""
 

