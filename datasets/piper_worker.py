@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import sys
-
-import numpy as np
-from piper import PiperVoice, SynthesisConfig
+from typing import Any
 
 
 def main() -> None:
-    voices: dict[str, PiperVoice] = {}
+    import numpy as np
+    from piper import PiperVoice, SynthesisConfig
+
+    voices: dict[str, Any] = {}
     sounds = []
     for file, speaker, text, stretch in json.load(sys.stdin)["utterances"]:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -136,6 +138,15 @@ def test_a_synthesiser_that_is_not_installed_is_named(monkeypatch: pytest.Monkey
     for name, remedy in (("piper", r"pip install 'rena-kws\[voices\]'"), ("silero", "pip install torch")):
         with pytest.raises(UnavailableError, match=remedy):
             open_dataset(f"synthetic?more_voices={name}", SMALL).fingerprint  # noqa: B018
+
+
+def test_words_are_spoken_where_no_other_synthesiser_is_installed() -> None:
+    program = (
+        "import sys; sys.modules |= dict.fromkeys(('piper', 'torch'))\n"
+        "from rena_kws.datasets.base import open_dataset\n"
+        "print(len(list(open_dataset('synthetic?keywords=lamp,fan&clips_per_word=5').split('test'))))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "4\n"
 
 
 def test_piper_joins_in_and_speaks_the_same_each_time(joe: Path) -> None:
