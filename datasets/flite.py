@@ -21,8 +21,6 @@ from rena_kws.errors import DatasetError, UnavailableError
 
 VOICES = ("awb", "kal16", "rms", "slt")
 """One person each. Of its other two, kal is kal16 at half the rate, and awb_time can tell the time alone."""
-WORDS_A_MINUTE = 170
-"""Taken as the tempo of a voice of its own."""
 _MOST_STRETCH = 1.25
 
 FloatArray = NDArray[np.float32]
@@ -63,8 +61,7 @@ def _speak(what: tuple[Utterance, Path]) -> FloatArray:
     """An utterance, by way of a file."""
     utterance, file = what
     larger = utterance.larger(_MOST_STRETCH)
-    stretch = WORDS_A_MINUTE / utterance.words_a_minute / larger
-    options = ["--setf", f"duration_stretch={stretch:.3f}", "-t", utterance.text, "-o", str(file)]
+    options = ["--setf", f"duration_stretch={utterance.stretch(larger):.3f}", "-t", utterance.text, "-o", str(file)]
     _run(["-voice", utterance.voice, *options])
     try:
         sound = audio.read(file)

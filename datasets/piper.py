@@ -24,8 +24,6 @@ from rena_kws.errors import DatasetError, UnavailableError
 
 BATCH = 200
 """Utterances a process: to load a voice takes as long as to speak twenty."""
-WORDS_A_MINUTE = 170
-"""Taken as the tempo of a voice of its own."""
 _MOST_STRETCH = 1.15
 _QUALITY = re.compile("-(x_low|low|medium|high)$")
 
@@ -74,9 +72,8 @@ def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:
     for utterance in batch:
         name, _, number = utterance.voice.rpartition("#")
         larger = utterance.larger(_MOST_STRETCH)
-        stretch = WORDS_A_MINUTE / utterance.words_a_minute / larger
         path, rate_hz = by_name[name]
-        said.append([str(path), int(number), f"{utterance.text}.", stretch])
+        said.append([str(path), int(number), f"{utterance.text}.", utterance.stretch(larger)])
         rates_hz.append(round(rate_hz / larger))
     sounds = speech_process.sounds(speech_process.work(piper_worker.__file__, {"utterances": said}))
     return [audio.resample(sound, rate_hz) for sound, rate_hz in zip(sounds, rates_hz, strict=True)]

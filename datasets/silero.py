@@ -22,8 +22,6 @@ from rena_kws.errors import DatasetError, UnavailableError
 
 BATCH = 200
 """Utterances a process: to start one takes as long as to speak fifty."""
-WORDS_A_MINUTE = 170
-"""Taken as the tempo of a voice of its own."""
 _MOST_STRETCH = 1.15
 
 FloatArray = NDArray[np.float32]
@@ -69,7 +67,7 @@ def _speak_batch(batch: Sequence[Utterance]) -> list[FloatArray]:
 
 def _tempo_percent(utterance: Utterance) -> int:
     """Of the voice's own, so that the sound has the tempo that is asked for after it was played slower or faster."""
-    return round(100 * utterance.words_a_minute / WORDS_A_MINUTE * utterance.larger(_MOST_STRETCH))
+    return round(100 / utterance.stretch(utterance.larger(_MOST_STRETCH)))
 
 
 def _files(language: str) -> list[Path]:

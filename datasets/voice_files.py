@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
+
+from rena_kws.files import users_folder
 
 
 def folder() -> Path:
@@ -12,8 +13,7 @@ def folder() -> Path:
     chosen = os.environ.get("RENA_KWS_VOICES")
     if chosen:
         return Path(chosen)
-    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "rena-kws" / "voices"
+    return users_folder("XDG_DATA_HOME", ".local/share") / "rena-kws" / "voices"
 
 
 def found(pattern: str) -> list[Path]:

@@ -11,12 +11,12 @@ what was longest unused goes when the results together are over the limit.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from rena_kws.errors import UnavailableError
+from rena_kws.files import users_folder
 
 RESULTS = ("features", "built", "profiles")
 DEFAULT_MB = 4096
@@ -34,8 +34,7 @@ def root() -> Path:
     chosen = os.environ.get("RENA_KWS_CACHE")
     if chosen:
         return Path(chosen)
-    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rena-kws"
+    return users_folder("XDG_CACHE_HOME", ".cache") / "rena-kws"
 
 
 def limit_bytes() -> int:

@@ -1,4 +1,4 @@
-"""Files that are never half-written, and locks that a killed process does not leave behind."""
+"""Files that are never half-written, locks that a killed process does not leave behind, where a user's files lie."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ from typing import IO
 from rena_kws.errors import UnavailableError
 
 _POLL_S = 0.05
+
+
+def users_folder(variable: str, otherwise: str) -> Path:
+    """Where programs keep files for a user: $LOCALAPPDATA on Windows, else what the XDG `variable` names, and without
+    it `otherwise` in the home folder."""
+    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else variable)
+    return Path(base) if base else Path.home() / otherwise
 
 
 @contextmanager
